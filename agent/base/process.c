@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/base/process.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#include "agent/base/fileio.h"
+#include "agent/base/text.h"
+
+#ifndef P_PIDFD
+#define P_PIDFD 3
+#endif
+
+extern char **environ;
+
+int64_t process_now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+void process_result_done(struct process_result *result)
+{
+	free(result->output);
+	*result = PROCESS_RESULT_INIT;
+}
+
+int process_open(pid_t pid, int *ret_pidfd)
+{
+	int fd = (int)syscall(SYS_pidfd_open, pid, 0);
+
+	if (fd < 0)
+		return -errno;
+	*ret_pidfd = fd;
+	return 0;
+}
+
+int process_signal(int pidfd, int signal)
+{
+	return syscall(SYS_pidfd_send_signal, pidfd, signal, NULL, 0) < 0 ? -errno : 0;
+}
+
+int process_wait_exit(int pidfd, int timeout_ms)
+{
+	struct pollfd poll_fd = {.fd = pidfd, .events = POLLIN};
+	int64_t deadline = process_now_ms() + timeout_ms;
+	siginfo_t info;
+
+	for (;;) {
+		int64_t left = deadline - process_now_ms();
+		int n = poll(&poll_fd, 1, left > 0 ? (int)left : 0);
+
+		if (n > 0)
+			break;
+		if (n < 0 && errno != EINTR)
+			return -errno;
+		if (n == 0 && left <= 0)
+			return -ETIMEDOUT;
+	}
+	/* ECHILD: it was adopted, not started by us; init reaps it. */
+	waitid((idtype_t)P_PIDFD, (id_t)pidfd, &info, WEXITED | WNOHANG);
+	return 0;
+}
+
+int process_start_time(pid_t pid, uint64_t *ret_ticks)
+{
+	_cleanup_free_ char *stat = NULL;
+	char path[64];
+	unsigned long long ticks;
+	const char *after_name;
+	int r;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	r = fileio_read(AT_FDCWD, path, 65536, &stat, NULL);
+	if (r < 0)
+		return r;
+	/* The name stands in parentheses and may hold anything; 19 fields lie between its end and ours. */
+	after_name = strrchr(stat, ')');
+	if (!after_name ||
+		sscanf(after_name + 1,
+			" %*c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %llu",
+			&ticks) != 1)
+		return -EBADMSG;
+	*ret_ticks = ticks;
+	return 0;
+}
+
+static int spawn(const char *const *argv, const char *directory, int output_fd, bool new_session,
+	pid_t *ret_pid)
+{
+	posix_spawn_file_actions_t actions;
+	posix_spawnattr_t attributes;
+	sigset_t none, all;
+	int r;
+
+	r = posix_spawn_file_actions_init(&actions);
+	if (r != 0)
+		return -r;
+	r = posix_spawnattr_init(&attributes);
+	if (r != 0) {
+		posix_spawn_file_actions_destroy(&actions);
+		return -r;
+	}
+	sigemptyset(&none);
+	sigfillset(&all);
+	posix_spawnattr_setsigmask(&attributes, &none);
+	posix_spawnattr_setsigdefault(&attributes, &all);
+	posix_spawnattr_setflags(&attributes,
+		(short)(POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
+			(new_session ? POSIX_SPAWN_SETSID : 0)));
+	posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+	posix_spawn_file_actions_adddup2(&actions, output_fd, STDOUT_FILENO);
+	posix_spawn_file_actions_adddup2(&actions, output_fd, STDERR_FILENO);
+	if (directory)
+		posix_spawn_file_actions_addchdir_np(&actions, directory);
+
+	r = posix_spawnp(ret_pid, argv[0], &actions, &attributes, (char *const *)argv, environ);
+	posix_spawnattr_destroy(&attributes);
+	posix_spawn_file_actions_destroy(&actions);
+	return -r;
+}
+
+int process_spawn_detached(const char *const *argv, int output_fd, pid_t *ret_pid, int *ret_pidfd)
+{
+	pid_t pid;
+	int r;
+
+	r = spawn(argv, NULL, output_fd, true, &pid);
+	if (r < 0)
+		return r;
+	/* It cannot be reaped by anyone before we did, so the number is still its own. */
+	r = process_open(pid, ret_pidfd);
+	if (r < 0) {
+		kill(pid, SIGKILL);
+		waitpid(pid, NULL, 0);
+		return r;
+	}
+	*ret_pid = pid;
+	return 0;
+}
+
+/* Reads what the program writes until it closes its output or the deadline passes. */
+static int collect_output(int fd, int64_t deadline, size_t max_output, struct text *output)
+{
+	struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
+
+	for (;;) {
+		int64_t left = deadline - process_now_ms();
+		char buffer[4096];
+		ssize_t n;
+		int ready;
+
+		if (left <= 0)
+			return -ETIMEDOUT;
+		ready = poll(&poll_fd, 1, (int)left);
+		if (ready < 0 && errno != EINTR)
+			return -errno;
+		if (ready <= 0)
+			continue;
+		n = read(fd, buffer, sizeof(buffer));
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		if (n == 0)
+			return 0;
+		if (output->length + (size_t)n > max_output)
+			n = (ssize_t)(max_output - output->length);
+		text_append_bytes(output, buffer, (size_t)n);
+	}
+}
+
+int process_run(const char *const *argv, const char *directory, int timeout_ms, size_t max_output,
+	struct process_result *ret)
+{
+	_cleanup_close_ int read_fd = -1, write_fd = -1, pidfd = -1;
+	_cleanup_text_ struct text output = TEXT_INIT;
+	int64_t deadline = process_now_ms() + timeout_ms;
+	struct process_result result = PROCESS_RESULT_INIT;
+	int pipe_fds[2], status = 0, r;
+	pid_t pid;
+
+	if (pipe2(pipe_fds, O_CLOEXEC) < 0)
+		return -errno;
+	read_fd = pipe_fds[0];
+	write_fd = pipe_fds[1];
+	r = spawn(argv, directory, write_fd, false, &pid);
+	if (r < 0)
+		return r;
+	close(TAKE_FD(write_fd));
+
+	r = collect_output(read_fd, deadline, max_output, &output);
+	if (r == 0) {
+		r = process_open(pid, &pidfd);
+		if (r == 0) {
+			struct pollfd poll_fd = {.fd = pidfd, .events = POLLIN};
+			int64_t left = deadline - process_now_ms();
+
+			if (poll(&poll_fd, 1, left > 0 ? (int)left : 0) <= 0)
+				r = -ETIMEDOUT;
+		}
+	}
+	if (r < 0)
+		kill(pid, SIGKILL); /* our child, not reaped yet: the number is its own */
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	if (r < 0 && r != -ETIMEDOUT)
+		return r;
+
+	result.timed_out = r == -ETIMEDOUT;
+	result.exit_status = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+	result.signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+	r = text_finish(&output, &result.output, &result.length);
+	if (r < 0)
+		return r;
+	*ret = result;
+	return 0;
+}

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * Running other programs, from a process with threads: posix_spawn, pidfds, no signal handler, no shell.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "agent/base/cleanup.h"
+
+struct process_result {
+	bool timed_out;   /* killed after timeout_ms */
+	int exit_status;  /* 0 to 255, or -1 if it died of a signal */
+	int signal;       /* that signal, else 0 */
+	char *output;     /* stdout and stderr together as written, NUL-terminated, cut at max_output; owned */
+	size_t length;
+};
+
+#define PROCESS_RESULT_INIT ((struct process_result){0})
+void process_result_done(struct process_result *result);
+
+/* Runs argv[0] (found in PATH if it has no slash) to its end, stdin from /dev/null. "directory" may be NULL. A negative
+ * errno means that it could not be run at all; whatever it said and returned is in the result. */
+int process_run(const char *const *argv, const char *directory, int timeout_ms, size_t max_output,
+	struct process_result *ret);
+
+/* Starts a program in a session of its own that outlives us, stdin from /dev/null, stdout and stderr to "output_fd".
+ * The pidfd is the caller's. */
+int process_spawn_detached(const char *const *argv, int output_fd, pid_t *ret_pid, int *ret_pidfd);
+
+/* pidfd_open(2): refers to that very process even after its number is reused. -ESRCH if there is none. */
+int process_open(pid_t pid, int *ret_pidfd);
+
+/* pidfd_send_signal(2). */
+int process_signal(int pidfd, int signal);
+
+/* Waits until the process has ended: 0, or -ETIMEDOUT. A child of ours is reaped. */
+int process_wait_exit(int pidfd, int timeout_ms);
+
+/* Start time in clock ticks since boot (proc(5), field 22 of stat). With the pid it names a process for as long as the
+ * machine runs. */
+int process_start_time(pid_t pid, uint64_t *ret_ticks);
+
+/* Monotonic time in milliseconds. */
+int64_t process_now_ms(void);
