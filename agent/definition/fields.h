@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * The object model as tables: one row a field, one table an object. Parsing, defaults, ranges and serialising walk the
+ * tables (document.c); the rest of the v2 model is added by adding rows.
+ */
+
+#include "agent/definition/grammar.h"
+#include "agent/definition/model.h"
+
+enum field_type {
+	FIELD_OWN_ID,    /* char[UUID_SIZE]: a UUID, "" when absent */
+	FIELD_STRING,    /* char *: minimum to maximum characters, "check" if any */
+	FIELD_REFERENCE, /* char *: a UUID */
+	FIELD_ADDRESS,   /* char *: canonical */
+	FIELD_BOOL,      /* bool */
+	FIELD_INTEGER,   /* int64_t: minimum to maximum */
+	FIELD_ENUM,      /* int: index into choices; -1 when absent and not required */
+	FIELD_VERSION,   /* char *: a number or string that must be one of choices (http_version) */
+	FIELD_CIDRS,     /* char **: canonical */
+	FIELD_SWITCHES,  /* json_t *: object of "true"/"false" whose keys are among choices */
+	FIELD_TAGS,      /* json_t *: array of strings */
+	FIELD_OBJECT,    /* struct *: "object", NULL when absent */
+	FIELD_LIST,      /* struct * and size_t at count_offset: "object", at most maximum */
+};
+
+enum field_flags {
+	FIELD_REQUIRED = 1 << 0,
+	FIELD_CONFIGURED = 1 << 1, /* the default is the int64_t at default_value in struct definition_defaults */
+	FIELD_TRANSIENT = 1 << 2,  /* read from documents, never written */
+};
+
+struct object_type;
+
+struct field {
+	const char *name;
+	enum field_type type;
+	unsigned flags;
+	size_t offset;
+	int64_t minimum, maximum;
+	int64_t default_value; /* integers, booleans, enums */
+	const char *default_text;
+	const char *const *choices;
+	grammar_check check;
+	const struct object_type *object;
+	size_t count_offset;
+};
+
+struct object_type {
+	const char *name; /* "listener" */
+	size_t size;
+	const struct field *fields; /* ends in a row without a name */
+};
+
+extern const struct object_type load_balancer_type, listener_type, pool_type, member_type, health_monitor_type,
+	session_persistence_type;
+
+/* The header names of insert_headers, NULL-terminated. */
+extern const char *const insert_header_names[];
+
+/* Where in the document: links on the stack, from the inside out. */
+struct location {
+	const struct location *parent;
+	const char *name; /* NULL: an index */
+	size_t index;
+};
+
+/* Reports an error at a place of the document; the pointer is a JSON Pointer. */
+int location_error(const struct location *where, enum error_code code, struct error *err, const char *format, ...)
+	_printf_(4, 5);
+
+/* Fills a zeroed object from JSON by its table. On failure the object is half filled: object_done() it. */
+int object_parse(const struct object_type *type, const json_t *json, const struct location *where,
+	const struct definition_defaults *defaults, void *object, struct error *err);
+int object_to_json(const struct object_type *type, const void *object, json_t **ret);
+/* Frees what the fields own, not the object. */
+void object_done(const struct object_type *type, void *object);
+
+/* The rules between fields and objects (check.c): ids, names, references, duplicates, protocols. */
+int definition_check(struct load_balancer *lb, const char *lb_id, struct error *err);

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * The grammar of every kind of string that can reach a configuration. A check returns NULL for a good value, otherwise
+ * what a good one looks like ("must be …"), a static string. Values are UTF-8 without control characters already.
+ */
+
+#include <stdbool.h>
+
+#include "agent/base/cleanup.h"
+
+typedef const char *(*grammar_check)(const char *value);
+
+const char *grammar_cookie_name(const char *value);    /* RFC 6265, 4.1.1: token */
+const char *grammar_url_path(const char *value);       /* RFC 3986, 3.3 and 3.4: path-absolute [ "?" query ] */
+const char *grammar_expected_codes(const char *value); /* "200", "200,202" or "200-204" */
+const char *grammar_domain_name(const char *value);    /* RFC 1123, with Octavia's underscores */
+
+/* Canonical text (RFC 5952) of an IPv4 or IPv6 address without zone. -EINVAL. Owned by the caller. */
+int grammar_address(const char *value, char **ret_canonical);
+/* The same of a network; bits of the host are cleared, a missing prefix is the whole address. */
+int grammar_cidr(const char *value, char **ret_canonical);
+static inline bool grammar_is_ipv6(const char *address)
+{
+	return __builtin_strchr(address, ':') != NULL;
+}
+
+/* Codes of a good expected_codes value as HAProxy's "rstatus" wants them: "200|201|202". */
+int grammar_expand_codes(const char *value, char **ret_regex);

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * What a definition may hold, in one place. Sizes in characters or objects unless the name says otherwise.
+ * Source of the string and number limits: OpenStack Octavia, Load Balancer API v2 reference.
+ */
+
+enum {
+	LIMIT_BODY_BYTES = 16 * 1024 * 1024,
+	LIMIT_JSON_DEPTH = 16,
+	LIMIT_LISTENERS = 1000,
+	LIMIT_POOLS = 2000,
+	LIMIT_MEMBERS_PER_POOL = 10000,
+	LIMIT_CIDRS_PER_LISTENER = 10000,
+	LIMIT_TAGS = 50,
+	LIMIT_TAG = 255,
+	LIMIT_NAME = 255,
+	LIMIT_PROJECT_ID = 36,
+	LIMIT_URL_PATH = 2048,
+	LIMIT_REVISIONS = 10,
+	LIMIT_TIMEOUT_MS = 24 * 24 * 60 * 60 * 1000, /* 24 days: what HAProxy's timers hold */
+};

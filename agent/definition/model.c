@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/definition/model.h"
+
+#include <string.h>
+
+#include "agent/base/text.h"
+#include "agent/definition/fields.h"
+#include "agent/definition/limits.h"
+
+struct load_balancer *load_balancer_ref(struct load_balancer *lb)
+{
+	if (lb)
+		__atomic_add_fetch(&lb->references, 1, __ATOMIC_RELAXED);
+	return lb;
+}
+
+void load_balancer_unref(struct load_balancer *lb)
+{
+	if (!lb || __atomic_sub_fetch(&lb->references, 1, __ATOMIC_ACQ_REL) > 0)
+		return;
+	object_done(&load_balancer_type, lb);
+	free(lb);
+}
+
+const struct pool *load_balancer_find_pool(const struct load_balancer *lb, const char *id)
+{
+	for (size_t i = 0; i < lb->n_pools; i++)
+		if (streq(lb->pools[i].id, id))
+			return &lb->pools[i];
+	return NULL;
+}
+
+/* jansson's limit on nesting (2048) is far above ours and its parser is recursive only that deep. */
+static bool is_deeper_than(const json_t *json, int depth)
+{
+	const char *key;
+	json_t *item;
+	size_t i;
+
+	if (depth < 0)
+		return true;
+	json_object_foreach((json_t *)json, key, item)
+		if (is_deeper_than(item, depth - 1))
+			return true;
+	json_array_foreach(json, i, item)
+		if (is_deeper_than(item, depth - 1))
+			return true;
+	return false;
+}
+
+static int load_document(const char *body, size_t length, json_t **ret, struct error *err)
+{
+	json_auto_t *document = NULL;
+	json_error_t problem;
+	const char *key;
+	json_t *value;
+
+	if (length > LIMIT_BODY_BYTES)
+		return error_set(err, ERROR_TOO_LARGE, "", "the document has more than %d bytes",
+			LIMIT_BODY_BYTES);
+	document = json_loadb(body, length, JSON_REJECT_DUPLICATES, &problem);
+	if (!document)
+		return error_set(err, ERROR_INVALID, "", "not a JSON document: line %d, column %d: %s",
+			problem.line, problem.column, problem.text);
+	if (!json_is_object(document) || is_deeper_than(document, LIMIT_JSON_DEPTH))
+		return error_set(err, ERROR_INVALID, "", "must be an object with the member \"loadbalancer\", "
+			"nested at most %d deep", LIMIT_JSON_DEPTH);
+	json_object_foreach(document, key, value)
+	{
+		struct location where = {NULL, key, 0};
+
+		if (!streq(key, "loadbalancer"))
+			return location_error(&where, ERROR_INVALID, err, "unknown field of the document");
+	}
+	*ret = TAKE_PTR(document);
+	return 0;
+}
+
+int definition_parse(const char *lb_id, const char *body, size_t length,
+	const struct definition_defaults *defaults, struct load_balancer **ret, struct error *err)
+{
+	_cleanup_load_balancer_ struct load_balancer *lb = NULL;
+	struct location root = {NULL, "loadbalancer", 0};
+	json_auto_t *document = NULL;
+	const json_t *json;
+	int r;
+
+	r = load_document(body, length, &document, err);
+	if (r < 0)
+		return r;
+	json = json_object_get(document, "loadbalancer");
+	if (!json)
+		return location_error(&root, ERROR_INVALID, err, "is required");
+	lb = calloc(1, sizeof(*lb));
+	if (!lb)
+		return error_set_errno(err, -ENOMEM, "definition");
+	r = object_parse(&load_balancer_type, json, &root, defaults, lb, err);
+	lb->references = 1; /* object_done() of a failed parse leaves the count alone */
+	if (r == 0)
+		r = definition_check(lb, lb_id, err);
+	if (r == -ENOMEM)
+		return error_set_errno(err, r, "definition");
+	if (r < 0)
+		return r;
+	*ret = TAKE_PTR(lb);
+	return 0;
+}
+
+int definition_to_json(const struct load_balancer *lb, json_t **ret)
+{
+	json_auto_t *document = json_object();
+	json_t *body = NULL;
+	int r;
+
+	r = object_to_json(&load_balancer_type, lb, &body);
+	if (r < 0)
+		return r;
+	if (json_object_set_new(document, "loadbalancer", body) < 0)
+		return -ENOMEM;
+	*ret = TAKE_PTR(document);
+	return 0;
+}
+
+int definition_to_text(const struct load_balancer *lb, char **ret_text, size_t *ret_length)
+{
+	json_auto_t *document = NULL;
+	char *text;
+	int r;
+
+	r = definition_to_json(lb, &document);
+	if (r < 0)
+		return r;
+	text = json_dumps(document, JSON_COMPACT);
+	if (!text)
+		return -ENOMEM;
+	if (ret_length)
+		*ret_length = strlen(text);
+	*ret_text = text;
+	return 0;
+}
+
+/* [{"id": …}, …] of a list of objects that begin with their id. */
+static json_t *id_list(const void *items, size_t n, size_t size)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < n; i++)
+		if (json_array_append_new(list, json_pack("{s:s}", "id", (const char *)items + i * size)) < 0) {
+			json_decref(list);
+			return NULL;
+		}
+	return list;
+}
+
+int definition_lb_resource(const struct load_balancer *lb, json_t **ret)
+{
+	json_auto_t *resource = NULL;
+	int r;
+
+	r = object_to_json(&load_balancer_type, lb, &resource);
+	if (r < 0)
+		return r;
+	/* Octavia shows every field, null where nothing is set. */
+	for (const struct field *field = load_balancer_type.fields; field->name; field++)
+		if (!json_object_get(resource, field->name) &&
+			json_object_set_new(resource, field->name,
+				field->type == FIELD_TAGS ? json_array() : json_null()) < 0)
+			return -ENOMEM;
+	if (json_object_set_new(resource, "additional_vips", json_array()) < 0 ||
+		json_object_set_new(resource, "listeners",
+			id_list(lb->listeners, lb->n_listeners, sizeof(*lb->listeners))) < 0 ||
+		json_object_set_new(resource, "pools", id_list(lb->pools, lb->n_pools, sizeof(*lb->pools))) < 0)
+		return -ENOMEM;
+	*ret = TAKE_PTR(resource);
+	return 0;
+}

@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/definition/store.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <string.h>
+#include <time.h>
+
+#include "agent/base/fileio.h"
+#include "agent/base/log.h"
+#include "agent/base/text.h"
+#include "agent/definition/limits.h"
+
+#define FOLDER "definition"
+#define FILE_FORMAT 1
+#define NAME_FORMAT "%010" PRId64 ".json"
+
+enum { STORE_FILE_LIMIT = 4 * LIMIT_BODY_BYTES }; /* every field is written, so it is larger than its document */
+
+void stored_definition_done(struct stored_definition *stored)
+{
+	load_balancer_unref(stored->lb);
+	*stored = STORED_DEFINITION_INIT;
+}
+
+void store_now(char ret[STORE_TIME_SIZE])
+{
+	time_t now = time(NULL);
+	struct tm utc;
+
+	gmtime_r(&now, &utc);
+	strftime(ret, STORE_TIME_SIZE, "%Y-%m-%dT%H:%M:%S", &utc);
+}
+
+static void cleanup_closedir(DIR **dir)
+{
+	if (*dir)
+		closedir(*dir);
+}
+
+/* The revision that a file name stands for, or 0. */
+static int64_t revision_of(const char *name)
+{
+	_cleanup_free_ char *number = NULL;
+	size_t length = strlen(name);
+	int64_t revision;
+
+	if (length != 15 || !streq(name + 10, ".json"))
+		return 0;
+	number = strndup(name, 10);
+	return number && text_to_int64(number, &revision) == 0 && revision > 0 ? revision : 0;
+}
+
+static int newest_first(const void *a, const void *b)
+{
+	int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+
+	return x < y ? 1 : x > y ? -1 : 0;
+}
+
+int store_revisions(int lb_dir_fd, int64_t **ret, size_t *ret_n)
+{
+	_cleanup_(cleanup_closedir) DIR *dir = NULL;
+	_cleanup_free_ int64_t *revisions = NULL;
+	size_t n = 0;
+	int fd;
+
+	fd = openat(lb_dir_fd, FOLDER, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0 && errno == ENOENT) {
+		*ret = NULL;
+		*ret_n = 0;
+		return 0;
+	}
+	if (fd < 0)
+		return -errno;
+	dir = fdopendir(fd);
+	if (!dir) {
+		close_keep_errno(fd);
+		return -errno;
+	}
+	for (struct dirent *entry = readdir(dir); entry; entry = readdir(dir)) {
+		int64_t revision = revision_of(entry->d_name), *grown;
+
+		if (revision == 0)
+			continue;
+		grown = reallocarray(revisions, n + 1, sizeof(*revisions));
+		if (!grown)
+			return -ENOMEM;
+		revisions = grown;
+		revisions[n++] = revision;
+	}
+	if (n > 0)
+		qsort(revisions, n, sizeof(*revisions), newest_first);
+	*ret = TAKE_PTR(revisions);
+	*ret_n = n;
+	return 0;
+}
+
+static int copy_time(char target[STORE_TIME_SIZE], const json_t *json)
+{
+	const char *value = json_string_value(json);
+
+	if (!value || strlen(value) != STORE_TIME_SIZE - 1 || text_has_control(value, strlen(value)))
+		return -EBADMSG;
+	memcpy(target, value, STORE_TIME_SIZE);
+	return 0;
+}
+
+static int read_revision(int folder_fd, const char *lb_id, int64_t revision, struct stored_definition *ret,
+	struct error *err)
+{
+	static const struct definition_defaults no_defaults; /* every field is in the file */
+	_cleanup_stored_ struct stored_definition stored = STORED_DEFINITION_INIT;
+	_cleanup_free_ char *data = NULL, *document = NULL;
+	json_auto_t *file = NULL;
+	json_error_t problem;
+	char name[32];
+	size_t length;
+	int r;
+
+	snprintf(name, sizeof(name), NAME_FORMAT, revision);
+	r = fileio_read(folder_fd, name, STORE_FILE_LIMIT, &data, &length);
+	if (r < 0)
+		return error_set_errno(err, r, "%s", name);
+	file = json_loadb(data, length, JSON_REJECT_DUPLICATES, &problem);
+	if (!file)
+		return error_set(err, ERROR_INVALID, NULL, "%s:%d: %s", name, problem.line, problem.text);
+	if (json_integer_value(json_object_get(file, "format")) != FILE_FORMAT ||
+		json_integer_value(json_object_get(file, "revision")) != revision ||
+		copy_time(stored.created_at, json_object_get(file, "created_at")) < 0 ||
+		copy_time(stored.updated_at, json_object_get(file, "updated_at")) < 0)
+		return error_set(err, ERROR_INVALID, NULL, "%s: not a definition file of format %d", name,
+			FILE_FORMAT);
+	document = json_dumps(json_object_get(file, "definition"), JSON_COMPACT);
+	if (!document)
+		return error_set(err, ERROR_INVALID, NULL, "%s: no definition in it", name);
+	r = definition_parse(lb_id, document, strlen(document), &no_defaults, &stored.lb, err);
+	if (r < 0)
+		return error_wrap(err, r, "%s", name);
+	stored.revision = revision;
+	*ret = stored;
+	stored = STORED_DEFINITION_INIT;
+	return 0;
+}
+
+static void set_aside(int folder_fd, const char *lb_id, int64_t revision, const struct error *problem)
+{
+	char name[32], aside[48];
+
+	snprintf(name, sizeof(name), NAME_FORMAT, revision);
+	snprintf(aside, sizeof(aside), "%s.corrupt", name);
+	log_lb(LOG_ERR, lb_id, "stored definition cannot be used, kept as %s: %s", aside,
+		error_message(problem));
+	if (fileio_rename(folder_fd, name, folder_fd, aside) < 0)
+		log_lb(LOG_ERR, lb_id, "%s cannot be renamed: %m", name);
+}
+
+int store_read_current(int lb_dir_fd, const char *lb_id, struct stored_definition *ret, struct error *err)
+{
+	_cleanup_close_ int folder_fd = -1;
+	_cleanup_free_ int64_t *revisions = NULL;
+	size_t n = 0;
+	int r;
+
+	r = store_revisions(lb_dir_fd, &revisions, &n);
+	if (r < 0)
+		return error_set_errno(err, r, FOLDER);
+	if (n == 0)
+		return error_set(err, ERROR_NOT_FOUND, NULL, "no stored definition");
+	folder_fd = openat(lb_dir_fd, FOLDER, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	if (folder_fd < 0)
+		return error_set_errno(err, -errno, FOLDER);
+	fileio_remove_temporary(folder_fd);
+	for (size_t i = 0; i < n; i++) {
+		_cleanup_error_ struct error problem = ERROR_INIT;
+
+		r = read_revision(folder_fd, lb_id, revisions[i], ret, &problem);
+		if (r == 0)
+			return 0;
+		if (r == -ENOMEM)
+			return error_set_errno(err, r, FOLDER);
+		set_aside(folder_fd, lb_id, revisions[i], &problem);
+	}
+	return error_set(err, ERROR_NOT_FOUND, NULL, "no stored definition that can be read");
+}
+
+int store_write(int lb_dir_fd, const struct stored_definition *stored, struct error *err)
+{
+	_cleanup_close_ int folder_fd = -1;
+	_cleanup_free_ char *text = NULL;
+	_cleanup_free_ int64_t *revisions = NULL;
+	json_auto_t *definition = NULL, *file = NULL;
+	char name[32];
+	size_t n = 0;
+	int r;
+
+	r = definition_to_json(stored->lb, &definition);
+	if (r < 0)
+		return error_set_errno(err, r, "definition");
+	file = json_pack("{s:i, s:I, s:s, s:s, s:O}", "format", FILE_FORMAT, "revision",
+		(json_int_t)stored->revision, "created_at", stored->created_at, "updated_at",
+		stored->updated_at, "definition", definition);
+	text = file ? json_dumps(file, JSON_COMPACT) : NULL;
+	if (!text)
+		return error_set_errno(err, -ENOMEM, "definition");
+	r = fileio_open_dir(lb_dir_fd, FOLDER, 0700, &folder_fd);
+	if (r < 0)
+		return error_set_errno(err, r, "cannot open the folder of definitions");
+	snprintf(name, sizeof(name), NAME_FORMAT, stored->revision);
+	r = fileio_write(folder_fd, name, text, strlen(text), 0600);
+	if (r < 0)
+		return error_set_errno(err, r, "cannot write definition/%s", name);
+
+	/* The new revision is in force; old ones that cannot be removed are only untidy. */
+	if (store_revisions(lb_dir_fd, &revisions, &n) == 0)
+		for (size_t i = LIMIT_REVISIONS; i < n; i++) {
+			snprintf(name, sizeof(name), NAME_FORMAT, revisions[i]);
+			if (unlinkat(folder_fd, name, 0) < 0)
+				log_lb(LOG_WARNING, stored->lb->id, "old revision %s cannot be removed: %m", name);
+		}
+	return 0;
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/definition/uuid.h"
+
+#include <gnutls/crypto.h>
+#include <gnutls/gnutls.h>
+#include <string.h>
+
+#include "agent/base/text.h"
+
+static unsigned hex_digit(char c)
+{
+	return (unsigned)(c <= '9' ? c - '0' : c - 'a' + 10);
+}
+
+int uuid_derive(const char *namespace_uuid, const char *name, char ret[UUID_SIZE])
+{
+	_cleanup_text_ struct text input = TEXT_INIT;
+	_cleanup_free_ char *bytes = NULL;
+	uint8_t hash[20];
+	char hex[33];
+	size_t length;
+	int r;
+
+	if (!text_is_uuid(namespace_uuid))
+		return -EINVAL;
+	for (const char *p = namespace_uuid; *p; p += 2) {
+		if (*p == '-')
+			p++;
+		text_append_char(&input, (char)(hex_digit(p[0]) << 4 | hex_digit(p[1])));
+	}
+	text_append(&input, name);
+	r = text_finish(&input, &bytes, &length);
+	if (r < 0)
+		return r;
+	if (gnutls_hash_fast(GNUTLS_DIG_SHA1, bytes, length, hash) < 0)
+		return -EIO;
+
+	hash[6] = (uint8_t)((hash[6] & 0x0f) | 0x50);
+	hash[8] = (uint8_t)((hash[8] & 0x3f) | 0x80);
+	text_hex(hash, 16, hex);
+	snprintf(ret, UUID_SIZE, "%.8s-%.4s-%.4s-%.4s-%.12s", hex, hex + 8, hex + 12, hex + 16, hex + 20);
+	return 0;
+}
