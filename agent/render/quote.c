@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/render/quote.h"
+
+#include <string.h>
+
+#include "agent/base/text.h"
+
+static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+			    "-._~:/@,=+?&|";
+
+int quote_haproxy(const char *value, char **ret_word)
+{
+	_cleanup_text_ struct text word = TEXT_INIT;
+	size_t length = strlen(value);
+
+	if (text_has_control(value, length))
+		return -EINVAL;
+	if (length > 0 && strspn(value, plain) == length) {
+		text_append(&word, value);
+		return text_finish(&word, ret_word, NULL);
+	}
+	text_append_char(&word, '\'');
+	for (const char *p = value; *p; p++)
+		if (*p == '\'')
+			text_append(&word, "'\\''");
+		else
+			text_append_char(&word, *p);
+	text_append_char(&word, '\'');
+	return text_finish(&word, ret_word, NULL);
+}
+
+int quote_haproxy_call(const char *function, const char *argument, char **ret_word)
+{
+	static const char plain_argument[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._";
+	_cleanup_free_ char *call = NULL;
+	bool is_plain = strspn(argument, plain_argument) == strlen(argument);
+
+	if (strpbrk(argument, "\"\\"))
+		return -EINVAL;
+	if (asprintf(&call, is_plain ? "%s(%s)" : "%s(\"%s\")", function, argument) < 0)
+		return -ENOMEM;
+	/* Parentheses are plain outside of quotes; only the rest decides. */
+	if (is_plain) {
+		*ret_word = TAKE_PTR(call);
+		return 0;
+	}
+	return quote_haproxy(call, ret_word);
+}
