@@ -24,7 +24,7 @@ int error_code_to_errno(enum error_code code)
 	return -errno_of[code];
 }
 
-static char *format_or_null(const char *format, va_list arguments)
+static char *_printf_(1, 0) format_or_null(const char *format, va_list arguments)
 {
 	char *text = NULL;
 
