@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * Options and help of a program with commands, from tables: what is parsed, what --help prints and
+ * what a test compares the manual page with are one thing.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "agent/base/error.h"
+#include "agent/base/text.h"
+#include "api/client/terminal.h"
+
+/* Values; the strings are those of argv and of the environment. */
+struct options {
+	const char *socket_path;
+	const char *url;
+	const char *certificate, *key, *ca_certificate;
+	int64_t timeout_s;
+	int64_t colour; /* enum colour_when */
+	bool json, quiet, help, version;
+
+	/* Of some commands only. */
+	const char *id;
+	const char *if_match;
+	bool definition;
+	bool decode;
+	const char *key_file;
+	const char *listen;
+	int64_t count;
+};
+
+enum option_type {
+	OPTION_FLAG,   /* bool */
+	OPTION_STRING, /* const char * */
+	OPTION_NUMBER, /* int64_t from minimum to maximum */
+	OPTION_CHOICE, /* int64_t: position in names */
+};
+
+struct option_row {
+	const char *name;
+	char letter;          /* 0: none */
+	const char *argument; /* "PATH"; NULL for flags */
+	const char *help;     /* lines of at most 50 columns */
+	enum option_type type;
+	size_t offset; /* in struct options */
+	int64_t minimum, maximum;
+	const char *const *names; /* NULL-terminated */
+};
+
+struct client;
+
+struct command {
+	const char *name;
+	const char *arguments;            /* "FILE|-" */
+	const char *summary;              /* half a sentence */
+	const char *description;          /* lines of at most 80 columns */
+	const struct option_row *options; /* its own; ends in a row without a name. NULL: none */
+	size_t min_arguments, max_arguments;
+	int (*run)(struct client *client, char *const *arguments, size_t n_arguments);
+};
+
+/*
+ * Parses argv[1] and what follows with getopt_long(3). "tables" is NULL-terminated. With
+ * "until_argument" it stops at the first that is no option, otherwise options and arguments may be
+ * mixed (and argv is reordered). *ret_first is the index of the first argument. ERROR_INVALID.
+ */
+int options_parse(const struct option_row *const *tables, bool until_argument, int argc,
+	char **argv, struct options *options, int *ret_first, struct error *err);
+
+/* The help of the whole program. "commands" ends in a row without a name. */
+void options_help(const struct command *commands, const struct option_row *global,
+	const struct terminal *terminal, struct text *out);
+
+void options_command_help(
+	const struct command *command, const struct terminal *terminal, struct text *out);

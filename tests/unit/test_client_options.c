@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <string.h>
+
+#include "api/client/options.h"
+
+#define MEMBER(member) .offset = offsetof(struct options, member)
+
+static const struct option_row global[] = {
+	{.name = "json", .letter = 'j', .type = OPTION_FLAG, MEMBER(json), .help = "print JSON"},
+	{.name = "url",
+		.letter = 'u',
+		.argument = "URL",
+		.type = OPTION_STRING,
+		MEMBER(url),
+		.help = "first line\nsecond line"},
+	{.name = "timeout",
+		.argument = "SECONDS",
+		.type = OPTION_NUMBER,
+		MEMBER(timeout_s),
+		.minimum = 1,
+		.maximum = 60,
+		.help = "time"},
+	{.name = "color",
+		.argument = "auto|always|never",
+		.type = OPTION_CHOICE,
+		MEMBER(colour),
+		.names = colour_when_names,
+		.help = "colours"},
+	{.name = NULL},
+};
+
+static const struct option_row own[] = {
+	{.name = "id", .argument = "UUID", .type = OPTION_STRING, MEMBER(id), .help = "the id"},
+	{.name = NULL},
+};
+
+static const struct command commands[] = {
+	{.name = "apply",
+		.arguments = "FILE",
+		.summary = "does it",
+		.description = "Does it.",
+		.options = own},
+	{.name = "list", .arguments = "", .summary = "lists", .description = "Lists."},
+	{.name = NULL},
+};
+
+enum { MAX_WORDS = 8 };
+
+static int parse(bool until_argument, const char *const *words, struct options *options,
+	int *ret_first, struct error *err)
+{
+	const struct option_row *const tables[] = {global, own, NULL};
+	char *argv[MAX_WORDS + 1] = {0};
+	int argc = 0;
+
+	while (words[argc]) {
+		argv[argc] = (char *)words[argc];
+		argc++;
+	}
+	return options_parse(tables, until_argument, argc, argv, options, ret_first, err);
+}
+
+#define WORDS(...) ((const char *const[]){"program", __VA_ARGS__, NULL})
+
+static void parses_all_types(_unused_ void **state)
+{
+	struct options options = {0};
+	int first = 0;
+
+	assert_int_equal(parse(false,
+				 WORDS("-j", "FILE", "--url", "http://x", "--timeout=7",
+					 "--color=never", "--id", "-"),
+				 &options, &first, NULL),
+		0);
+	assert_true(options.json);
+	assert_string_equal(options.url, "http://x");
+	assert_int_equal(options.timeout_s, 7);
+	assert_int_equal(options.colour, COLOUR_NEVER);
+	assert_string_equal(options.id, "-");
+	assert_int_equal(first, 8);
+}
+
+static void stops_at_the_command(_unused_ void **state)
+{
+	struct options options = {0};
+	int first = 0;
+
+	assert_int_equal(
+		parse(true, WORDS("-u", "http://x", "list", "--bogus"), &options, &first, NULL), 0);
+	assert_int_equal(first, 3);
+	assert_int_equal(parse(false, WORDS("--", "--json"), &options, &first, NULL), 0);
+	assert_false(options.json);
+}
+
+static void assert_refused(const char *const *words, const char *named)
+{
+	_cleanup_error_ struct error err = ERROR_INIT;
+	struct options options = {0};
+	int first = 0;
+
+	assert_int_equal(parse(false, words, &options, &first, &err), -EINVAL);
+	assert_non_null(strstr(error_message(&err), named));
+}
+
+static void refuses_bad_options(_unused_ void **state)
+{
+	assert_refused(WORDS("--bogus"), "--bogus");
+	assert_refused(WORDS("-Z"), "-Z");
+	assert_refused(WORDS("--json=1"), "--json");
+	assert_refused(WORDS("--url"), "--url");
+	assert_refused(WORDS("--url="), "--url");
+	assert_refused(WORDS("--timeout", "0"), "from 1 to 60");
+	assert_refused(WORDS("--timeout", "61"), "from 1 to 60");
+	assert_refused(WORDS("--timeout", "7s"), "from 1 to 60");
+	assert_refused(WORDS("--color", "pink"), "auto|always|never");
+}
+
+static void help_comes_from_the_tables(_unused_ void **state)
+{
+	static const struct terminal terminal = {0};
+	_cleanup_text_ struct text out = TEXT_INIT;
+
+	options_help(commands, global, &terminal, &out);
+	assert_non_null(strstr(text_peek(&out), "  apply FILE                  does it\n"
+						"  list                        lists\n"));
+	assert_non_null(strstr(text_peek(&out), "  -u, --url=URL               first line\n"
+						"                              second line\n"
+						"      --timeout=SECONDS       time\n"));
+	text_truncate(&out, 0);
+	options_command_help(&commands[0], &terminal, &out);
+	assert_string_equal(text_peek(&out),
+		"Usage: amphoractl [OPTION...] apply [OPTION...] FILE\n\n"
+		"Does it.\n\n"
+		"Options of this command:\n"
+		"      --id=UUID               the id\n\n"
+		"Options of every command: amphoractl --help\n");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(parses_all_types),
+		cmocka_unit_test(stops_at_the_command),
+		cmocka_unit_test(refuses_bad_options),
+		cmocka_unit_test(help_comes_from_the_tables),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
