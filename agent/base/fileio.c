@@ -15,14 +15,14 @@ static void cleanup_closedir(DIR **dir)
 		closedir(*dir);
 }
 
-int fileio_read(int dir_fd, const char *name, size_t limit, char **ret_data, size_t *ret_length)
+static int read_file(int dir_fd, const char *name, int flags, size_t limit, char **ret_data, size_t *ret_length)
 {
 	_cleanup_close_ int fd = -1;
 	_cleanup_free_ char *data = NULL;
 	size_t length = 0, size;
 	struct stat st;
 
-	fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | flags);
 	if (fd < 0)
 		return -errno;
 	if (fstat(fd, &st) < 0)
@@ -59,6 +59,16 @@ int fileio_read(int dir_fd, const char *name, size_t limit, char **ret_data, siz
 		*ret_length = length;
 	*ret_data = TAKE_PTR(data);
 	return 0;
+}
+
+int fileio_read(int dir_fd, const char *name, size_t limit, char **ret_data, size_t *ret_length)
+{
+	return read_file(dir_fd, name, 0, limit, ret_data, ret_length);
+}
+
+int fileio_read_own(int dir_fd, const char *name, size_t limit, char **ret_data, size_t *ret_length)
+{
+	return read_file(dir_fd, name, O_NOFOLLOW, limit, ret_data, ret_length);
 }
 
 int fileio_write_all(int fd, const void *data, size_t length)

@@ -20,6 +20,9 @@
 /* Reads a whole regular file of at most "limit" bytes (-EFBIG over it). NUL-terminated; the caller frees. */
 int fileio_read(int dir_fd, const char *name, size_t limit, char **ret_data, size_t *ret_length);
 
+/* The same of a file that only we write: a symbolic link in its place is -ELOOP. */
+int fileio_read_own(int dir_fd, const char *name, size_t limit, char **ret_data, size_t *ret_length);
+
 /* Replaces or creates "name" atomically and durably. */
 int fileio_write(int dir_fd, const char *name, const void *data, size_t length, mode_t mode);
 

@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/haproxy/cfg.h"
+
+#include <string.h>
+
+#include "agent/base/text.h"
+
+/* Configuration manual, chapters 3 and 4 and those after: words that begin a section. */
+static const char *const section_keywords[] = {
+	"global", "defaults", "frontend", "backend", "listen", "peers", "resolvers", "userlist", "mailers", "cache",
+	"program", "http-errors", "ring", "log-forward", "log-profile", "fcgi-app", "crt-store", "traces", "acme",
+	NULL};
+
+static bool is_section(const char *word)
+{
+	for (const char *const *keyword = section_keywords; *keyword; keyword++)
+		if (streq(*keyword, word))
+			return true;
+	return false;
+}
+
+/* One backslash escape outside of single quotes; "p" is at the backslash. */
+static const char *take_escape(const char *p, const char *end, bool weak, struct text *word)
+{
+	if (p + 1 == end) {
+		text_append_char(word, '\\');
+		return p + 1;
+	}
+	switch (p[1]) {
+	case 'n':
+		text_append_char(word, '\n');
+		return p + 2;
+	case 'r':
+		text_append_char(word, '\r');
+		return p + 2;
+	case 't':
+		text_append_char(word, '\t');
+		return p + 2;
+	case '\\':
+	case ' ':
+	case '#':
+	case '"':
+	case '\'':
+	case '$':
+		/* Between weak quotes only \\, \" and \$ are escapes; the others keep their backslash. */
+		if (weak && (p[1] == ' ' || p[1] == '#' || p[1] == '\''))
+			text_append_char(word, '\\');
+		text_append_char(word, p[1]);
+		return p + 2;
+	default:
+		text_append_char(word, '\\');
+		return p + 1;
+	}
+}
+
+static bool is_blank(char c)
+{
+	return c == ' ' || c == '\t' || c == '\r';
+}
+
+/* One word from "p", which is at its first character. NULL for an unterminated quote. */
+static const char *take_word(const char *p, const char *end, struct text *word)
+{
+	char quote = '\0';
+
+	while (p < end) {
+		if (!quote && (is_blank(*p) || *p == '#'))
+			break;
+		if (*p == '\\' && quote != '\'') {
+			p = take_escape(p, end, quote == '"', word);
+			continue;
+		}
+		if ((*p == '"' || *p == '\'') && (!quote || quote == *p))
+			quote = quote ? '\0' : *p;
+		else
+			text_append_char(word, *p);
+		p++;
+	}
+	return quote ? NULL : p;
+}
+
+static int append_word(char ***words, size_t *n, struct text *word)
+{
+	char **grown = reallocarray(*words, *n + 2, sizeof(*grown));
+	char *taken;
+	int r;
+
+	if (!grown)
+		return -ENOMEM;
+	*words = grown;
+	grown[*n] = NULL;
+	r = text_finish(word, &taken, NULL);
+	if (r < 0)
+		return r;
+	grown[(*n)++] = taken;
+	grown[*n] = NULL;
+	return 0;
+}
+
+/* *ret_words is NULL for an empty line. -EBADMSG for an unterminated quote. */
+static int split_line(const char *p, const char *end, char ***ret_words)
+{
+	_cleanup_strv_ char **words = NULL;
+	size_t n = 0;
+
+	for (;;) {
+		_cleanup_text_ struct text word = TEXT_INIT;
+		int r;
+
+		while (p < end && is_blank(*p))
+			p++;
+		if (p == end || *p == '#')
+			break;
+		p = take_word(p, end, &word);
+		if (!p)
+			return -EBADMSG;
+		r = append_word(&words, &n, &word);
+		if (r < 0)
+			return r;
+	}
+	*ret_words = TAKE_PTR(words);
+	return 0;
+}
+
+static int add_section(struct cfg *cfg, char **words)
+{
+	struct cfg_section *grown, *section;
+
+	grown = reallocarray(cfg->sections, cfg->n_sections + 1, sizeof(*grown));
+	if (!grown)
+		return -ENOMEM;
+	cfg->sections = grown;
+	section = &grown[cfg->n_sections++];
+	*section = (struct cfg_section){
+		.keyword = strdup(words[0]), .name = strdup(words[1] ? words[1] : "")};
+	return section->keyword && section->name ? 0 : -ENOMEM;
+}
+
+/* Takes the words. */
+static int add_line(struct cfg_section *section, char ***words, size_t number)
+{
+	/* Grows by doubling: a backend may have 10 000 lines. */
+	if ((section->n_lines & (section->n_lines - 1)) == 0) {
+		size_t slots = section->n_lines ? section->n_lines * 2 : 1;
+		struct cfg_line *grown = reallocarray(section->lines, slots, sizeof(*grown));
+
+		if (!grown)
+			return -ENOMEM;
+		section->lines = grown;
+	}
+	section->lines[section->n_lines++] = (struct cfg_line){TAKE_PTR(*words), number};
+	return 0;
+}
+
+int cfg_parse(const char *text, size_t length, struct cfg *ret, struct error *err)
+{
+	_cleanup_cfg_ struct cfg cfg = CFG_INIT;
+	const char *end = text + length;
+	size_t number = 0;
+
+	for (const char *p = text; p < end;) {
+		_cleanup_strv_ char **words = NULL;
+		const char *newline = memchr(p, '\n', (size_t)(end - p));
+		const char *line_end = newline ? newline : end;
+		int r;
+
+		number++;
+		r = split_line(p, line_end, &words);
+		p = newline ? newline + 1 : end;
+		if (r == -EBADMSG)
+			return error_set(err, ERROR_INVALID, NULL, "line %zu: a quote is not closed", number);
+		if (r == 0 && words) {
+			if (is_section(words[0]))
+				r = add_section(&cfg, words);
+			else if (cfg.n_sections == 0)
+				return error_set(err, ERROR_INVALID, NULL, "line %zu: \"%s\" is in no section",
+					number, words[0]);
+			else
+				r = add_line(&cfg.sections[cfg.n_sections - 1], &words, number);
+		}
+		if (r < 0)
+			return error_set_errno(err, r, "reading a HAProxy configuration");
+	}
+	*ret = cfg;
+	cfg = CFG_INIT;
+	return 0;
+}
+
+void cfg_done(struct cfg *cfg)
+{
+	for (size_t i = 0; i < cfg->n_sections; i++) {
+		struct cfg_section *section = &cfg->sections[i];
+
+		for (size_t j = 0; j < section->n_lines; j++)
+			strv_free(section->lines[j].words);
+		free(section->lines);
+		free(section->keyword);
+		free(section->name);
+	}
+	free(cfg->sections);
+	*cfg = CFG_INIT;
+}
+
+const struct cfg_section *cfg_find(const struct cfg *cfg, const char *keyword, const char *name)
+{
+	for (size_t i = 0; i < cfg->n_sections; i++)
+		if (streq(cfg->sections[i].keyword, keyword) && streq(cfg->sections[i].name, name))
+			return &cfg->sections[i];
+	return NULL;
+}
+
+bool cfg_line_equal(const struct cfg_line *a, const struct cfg_line *b)
+{
+	size_t i;
+
+	for (i = 0; a->words[i] && b->words[i]; i++)
+		if (!streq(a->words[i], b->words[i]))
+			return false;
+	return a->words[i] == b->words[i];
+}
+
+bool cfg_line_is_server(const struct cfg_line *line)
+{
+	return streq(line->words[0], "server") && line->words[1];
+}
+
+static int by_name(const void *a, const void *b)
+{
+	const struct cfg_line *const *x = a, *const *y = b;
+
+	return strcmp((*x)->words[1], (*y)->words[1]);
+}
+
+static int sorted_servers(const struct cfg_section *section, const struct cfg_line ***ret, size_t *ret_n)
+{
+	const struct cfg_line **servers = calloc(section->n_lines + 1, sizeof(const struct cfg_line *));
+	size_t n = 0;
+
+	if (!servers)
+		return -ENOMEM;
+	for (size_t i = 0; i < section->n_lines; i++)
+		if (cfg_line_is_server(&section->lines[i]))
+			servers[n++] = &section->lines[i];
+	qsort(servers, n, sizeof(const struct cfg_line *), by_name);
+	*ret = servers;
+	*ret_n = n;
+	return 0;
+}
+
+int cfg_compare_servers(const struct cfg_section *before, const struct cfg_section *after,
+	cfg_server_callback callback, void *userdata)
+{
+	_cleanup_free_ const struct cfg_line **old = NULL, **new = NULL;
+	size_t n_old = 0, n_new = 0, i = 0, j = 0;
+	int r;
+
+	r = sorted_servers(before, &old, &n_old);
+	if (r == 0)
+		r = sorted_servers(after, &new, &n_new);
+	while (r >= 0 && (i < n_old || j < n_new)) {
+		int order = i == n_old ? 1 : j == n_new ? -1 : strcmp(old[i]->words[1], new[j]->words[1]);
+
+		r = callback(userdata, order <= 0 ? old[i]->words[1] : new[j]->words[1],
+			order <= 0 ? old[i] : NULL, order >= 0 ? new[j] : NULL);
+		i += order <= 0;
+		j += order >= 0;
+	}
+	return r;
+}

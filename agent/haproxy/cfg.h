@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * Reads a haproxy.cfg, ours or an uploaded one, as sections and lines of words. It does not judge: HAProxy does.
+ *
+ * Source: HAProxy configuration manual, 2.1 "Configuration file format", 2.2 "Quoting and escaping", 2.7 for what a word
+ * is. Environment variables are not expanded: words are compared, not run.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "agent/base/error.h"
+
+struct cfg_line {
+	char **words; /* NULL-terminated, at least one */
+	size_t number; /* in the file, from 1 */
+};
+
+struct cfg_section {
+	char *keyword; /* "frontend" */
+	char *name;    /* "" where a section has none */
+	struct cfg_line *lines;
+	size_t n_lines;
+};
+
+struct cfg {
+	struct cfg_section *sections;
+	size_t n_sections;
+};
+
+#define CFG_INIT ((struct cfg){0})
+#define _cleanup_cfg_ _cleanup_(cfg_done)
+
+/* ERROR_INVALID with "line N" for an unterminated quote, or words before the first section. */
+int cfg_parse(const char *text, size_t length, struct cfg *ret, struct error *err);
+void cfg_done(struct cfg *cfg);
+
+const struct cfg_section *cfg_find(const struct cfg *cfg, const char *keyword, const char *name);
+bool cfg_line_equal(const struct cfg_line *a, const struct cfg_line *b);
+/* "server NAME …" */
+bool cfg_line_is_server(const struct cfg_line *line);
+
+/* Calls once for each server name of either section, in the order of names, with NULL for the side that lacks it. Stops at
+ * and returns the first negative result. O(n log n): a backend may have 10 000 servers. */
+typedef int (*cfg_server_callback)(
+	void *userdata, const char *name, const struct cfg_line *before, const struct cfg_line *after);
+int cfg_compare_servers(const struct cfg_section *before, const struct cfg_section *after,
+	cfg_server_callback callback, void *userdata);

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * Asking the HAProxy program itself: its version, and its verdict on a configuration.
+ */
+
+#include "agent/base/error.h"
+#include "agent/haproxy/runtime.h"
+
+/* Runs "haproxy -v". */
+int haproxy_ask_version(const char *haproxy_cmd, struct haproxy_version *ret, struct error *err);
+
+/* Runs "haproxy -c" in "directory" on both files. *ret_verdict, HAProxy's words, is the caller's and set on success only;
+ * a refusal is ERROR_HAPROXY with the words as its message. "peer_name" may be NULL. */
+int haproxy_check(const char *haproxy_cmd, const char *directory, const char *config, const char *own_config,
+	const char *peer_name, char **ret_verdict, struct error *err);

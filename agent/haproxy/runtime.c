@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/haproxy/runtime.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include "agent/base/process.h"
+#include "agent/base/text.h"
+
+enum {
+	CONNECT_RETRY_MS = 5,
+	READ_CHUNK = 32 * 1024,
+};
+
+/*
+ * A path that does not fit into sun_path is named through a descriptor of its folder. "ret_dir_fd"
+ * stays -1 where that is not needed, and must stay open until the socket is connected.
+ */
+static int socket_address(
+	const char *path, struct sockaddr_un *ret_address, socklen_t *ret_length, int *ret_dir_fd)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	_cleanup_free_ char *folder = NULL;
+	_cleanup_close_ int dir_fd = -1;
+	const char *slash;
+	int n;
+
+	if (path[0] == '\0')
+		return -EINVAL;
+	n = snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+	if (n < 0)
+		return -EINVAL;
+	if ((size_t)n >= sizeof(address.sun_path)) {
+		slash = strrchr(path, '/');
+		if (!slash)
+			return -ENAMETOOLONG;
+		folder = strndup(path, slash == path ? 1 : (size_t)(slash - path));
+		if (!folder)
+			return -ENOMEM;
+		dir_fd = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
+		if (dir_fd < 0)
+			return -errno;
+		n = snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/%s",
+			dir_fd, slash + 1);
+		if (n < 0 || (size_t)n >= sizeof(address.sun_path))
+			return -ENAMETOOLONG;
+	}
+	*ret_address = address;
+	*ret_length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + (size_t)n + 1);
+	*ret_dir_fd = TAKE_FD(dir_fd);
+	return 0;
+}
+
+static int wait_for(int fd, short events, int64_t deadline)
+{
+	struct pollfd poll_fd = {.fd = fd, .events = events};
+
+	for (;;) {
+		int64_t left = deadline - process_now_ms();
+		int n;
+
+		if (left <= 0)
+			return -ETIMEDOUT;
+		n = poll(&poll_fd, 1, left > INT_MAX ? INT_MAX : (int)left);
+		if (n > 0)
+			return 0;
+		if (n < 0 && errno != EINTR)
+			return -errno;
+	}
+}
+
+static int connect_socket(const char *path, int64_t deadline, int *ret_fd)
+{
+	_cleanup_close_ int fd = -1, dir_fd = -1;
+	struct sockaddr_un address;
+	socklen_t length = 0;
+	int r;
+
+	r = socket_address(path, &address, &length, &dir_fd);
+	if (r < 0)
+		return r;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return -errno;
+	while (connect(fd, (const struct sockaddr *)&address, length) < 0) {
+		if (errno == EINTR)
+			continue;
+		/* unix(7): EAGAIN says that the listener's backlog is full; nothing can be polled
+		 * for. */
+		if (errno != EAGAIN)
+			return -errno;
+		if (process_now_ms() + CONNECT_RETRY_MS > deadline)
+			return -ETIMEDOUT;
+		poll(NULL, 0, CONNECT_RETRY_MS);
+	}
+	*ret_fd = TAKE_FD(fd);
+	return 0;
+}
+
+static int send_all(int fd, const char *data, size_t length, int64_t deadline)
+{
+	while (length > 0) {
+		ssize_t n = send(fd, data, length, MSG_NOSIGNAL);
+
+		if (n < 0 && errno == EAGAIN) {
+			int r = wait_for(fd, POLLOUT, deadline);
+
+			if (r < 0)
+				return r;
+			continue;
+		}
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		data += n;
+		length -= (size_t)n;
+	}
+	return 0;
+}
+
+static int receive_all(int fd, int64_t deadline, struct text *reply)
+{
+	char chunk[READ_CHUNK];
+
+	for (;;) {
+		ssize_t n;
+		int r;
+
+		r = wait_for(fd, POLLIN, deadline);
+		if (r < 0)
+			return r;
+		n = recv(fd, chunk, sizeof(chunk), 0);
+		if (n < 0 && (errno == EINTR || errno == EAGAIN))
+			continue;
+		if (n < 0)
+			return -errno;
+		if (n == 0)
+			return 0;
+		if (reply->length + (size_t)n > RUNTIME_REPLY_LIMIT)
+			return -EFBIG;
+		text_append_bytes(reply, chunk, (size_t)n);
+		if (reply->failed)
+			return -ENOMEM;
+	}
+}
+
+/*
+ * The bytes to send. Management guide, 9.3: a line is a command; one that ends in "<<" is followed
+ * by a payload up to an empty line. Anything else with a line break in it would be a second
+ * command, smuggled in with some value.
+ */
+static int command_text(const char *command, struct text *ret, struct error *err)
+{
+	const char *newline = strchr(command, '\n');
+	size_t length = strlen(command);
+	const char *end;
+
+	if (length == 0)
+		return error_set(err, ERROR_INVALID, NULL, "empty Runtime API command");
+	if (!newline) {
+		text_append(ret, command);
+		text_append(ret, "\n");
+		return 0;
+	}
+	if (newline - command < 2 || newline[-1] != '<' || newline[-2] != '<')
+		return error_set(
+			err, ERROR_INVALID, NULL, "a Runtime API command has a line break in it");
+	while (length > 0 && command[length - 1] == '\n')
+		length--;
+	end = command + length;
+	if (newline >= end)
+		return error_set(
+			err, ERROR_INVALID, NULL, "the payload of a Runtime API command is empty");
+	if (memmem(newline, length - (size_t)(newline - command), "\n\n", 2))
+		return error_set(err, ERROR_INVALID, NULL,
+			"the payload of a Runtime API command has an empty line in it");
+	text_append_bytes(ret, command, length);
+	text_append(ret, "\n\n");
+	return 0;
+}
+
+static int exchange(const char *socket_path, const char *command, bool half_close, int timeout_ms,
+	char **ret_reply, size_t *ret_length, struct error *err)
+{
+	_cleanup_text_ struct text request = TEXT_INIT, reply = TEXT_INIT;
+	int64_t deadline = process_now_ms() + timeout_ms;
+	_cleanup_close_ int fd = -1;
+	int r;
+
+	r = command_text(command, &request, err);
+	if (r < 0)
+		return r;
+	if (request.failed)
+		return error_set_errno(err, -ENOMEM, "%s", socket_path);
+	r = connect_socket(socket_path, deadline, &fd);
+	if (r < 0)
+		return error_set_errno(err, r, "connecting to HAProxy at %s", socket_path);
+	r = send_all(fd, request.data, request.length, deadline);
+	if (r == 0 && half_close && shutdown(fd, SHUT_WR) < 0)
+		r = -errno;
+	if (r < 0)
+		return error_set_errno(err, r, "writing to HAProxy at %s", socket_path);
+	r = receive_all(fd, deadline, &reply);
+	if (r == 0)
+		r = text_finish(&reply, ret_reply, ret_length);
+	if (r < 0)
+		return error_set_errno(err, r, "reading from HAProxy at %s", socket_path);
+	return 0;
+}
+
+int runtime_command(const char *socket_path, const char *command, int timeout_ms, char **ret_reply,
+	size_t *ret_length, struct error *err)
+{
+	return exchange(socket_path, command, false, timeout_ms, ret_reply, ret_length, err);
+}
+
+int runtime_master_command(const char *master_socket, const char *command, int timeout_ms,
+	char **ret_reply, size_t *ret_length, struct error *err)
+{
+	return exchange(master_socket, command, true, timeout_ms, ret_reply, ret_length, err);
+}
+
+int runtime_processes(
+	const char *master_socket, int timeout_ms, struct runtime_processes *ret, struct error *err)
+{
+	_cleanup_free_ char *reply = NULL;
+	size_t length;
+	int r;
+
+	r = runtime_master_command(master_socket, "show proc", timeout_ms, &reply, &length, err);
+	if (r < 0)
+		return r;
+	if (strlen(reply) != length)
+		return error_set(
+			err, ERROR_INTERNAL, NULL, "\"show proc\": a NUL byte in the reply");
+	return runtime_parse_processes(reply, ret, err);
+}
+
+/* "HAProxy version 2.6.12-1+deb12u4 2026/10/17 - https://haproxy.org/"; up to 2.3 it began with
+ * "HA-Proxy". */
+int haproxy_version_parse(const char *output, struct haproxy_version *ret, struct error *err)
+{
+	static const char *const prefixes[] = {"HAProxy version ", "HA-Proxy version "};
+	struct haproxy_version version = {0};
+	const char *line = output, *text = NULL;
+
+	while (line && !text) {
+		for (size_t i = 0; i < ELEMENTSOF(prefixes) && !text; i++)
+			text = text_after_prefix(line, prefixes[i]);
+		line = strchr(line, '\n');
+		if (line)
+			line++;
+	}
+	if (!text)
+		return error_set(
+			err, ERROR_INTERNAL, NULL, "\"haproxy -v\" printed no line with a version");
+
+	for (size_t i = 0; i < sizeof(version.text) - 1 && text[i] > ' ' && text[i] < 0x7f; i++)
+		version.text[i] = text[i];
+	/* Four digits are enough, and cannot overflow. */
+	if (sscanf(version.text, "%4u.%4u", &version.major, &version.minor) != 2)
+		return error_set(err, ERROR_INTERNAL, NULL,
+			"\"haproxy -v\" printed the version \"%s\", which has no number",
+			version.text);
+	*ret = version;
+	return 0;
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * Gives messages to the controllers, and says in the log what happens to them: once when it begins,
+ * once when it ends. Used by the health thread alone.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include <jansson.h>
+
+#include "agent/health/monitor.h"
+
+struct heartbeat;
+
+/* ERROR_INVALID: controllers without amphora_id or key, or a list that cannot be read. */
+int heartbeat_new(const struct health_options *options, struct heartbeat **ret, struct error *err);
+void heartbeat_free(struct heartbeat *heartbeat);
+DEFINE_CLEANUP(struct heartbeat *, heartbeat_free);
+
+/* NULL if there is nobody to send to. */
+const char *heartbeat_amphora_id(const struct heartbeat *heartbeat);
+/* Whether the message was sent. "n_members" is for the log. */
+bool heartbeat_send(struct heartbeat *heartbeat, const json_t *message, size_t n_members);

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * The health thread: asks every HAProxy, logs members that change state, sends the heartbeat every
+ * interval.
+ *
+ * A thread of its own, because asking is blocking (2 s for a HAProxy that hangs) and must delay
+ * neither supervision nor requests. Snapshots are also taken on demand, for status requests and
+ * right before a reload, so that no count is lost.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "agent/base/error.h"
+#include "agent/health/snapshot.h"
+
+struct health_target {
+	char lb_id[37];
+	char *stats_socket;  /* the worker's */
+	char *master_socket; /* for old workers; NULL: not asked */
+};
+
+/* Lists the load balancers whose HAProxy should run. The array and its strings are the caller's to
+ * free (health_targets_free()). Called from the health thread. */
+typedef int (*health_list_targets)(void *userdata, struct health_target **ret, size_t *ret_n);
+void health_targets_free(struct health_target *targets, size_t n);
+
+struct health_options {
+	const char *amphora_id;
+	const char *controllers; /* controller_ip_port_list */
+	const char
+		*heartbeat_key; /* NULL or "" with controllers set: refused by the configuration */
+	unsigned heartbeat_interval_s;
+	int state_dir_fd; /* where stats_counters.json lives; stays the caller's */
+	health_list_targets list_targets;
+	void *userdata;
+};
+
+struct health;
+
+int health_new(const struct health_options *options, struct health **ret, struct error *err);
+/* Starts the thread. */
+int health_start(struct health *health, struct error *err);
+/* Ends the thread (after the exchange that is under way), saves the counters. */
+void health_free(struct health *health);
+DEFINE_CLEANUP(struct health *, health_free);
+
+/* Takes the next options without a restart: interval, controllers, key. Counters stay. */
+int health_reconfigure(
+	struct health *health, const struct health_options *options, struct error *err);
+
+/* The newest snapshot, taken now if the last is older than max_age_ms (0: always now). The copy is
+ * the caller's. A HAProxy that does not answer gives a snapshot with answered = false, not an
+ * error. */
+int health_snapshot(struct health *health, const struct health_target *target, int64_t max_age_ms,
+	struct health_snapshot **ret, struct error *err);
+
+/* Forgets a deleted load balancer and its counters. */
+void health_forget(struct health *health, const char *lb_id);
+
+/* process_now_ms() of the thread's last finished round: the watchdog looks at it. */
+int64_t health_last_round_ms(struct health *health);

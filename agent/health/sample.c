@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/health/sample.h"
+
+#include <string.h>
+
+#include "agent/base/log.h"
+#include "agent/base/process.h"
+#include "agent/base/text.h"
+#include "agent/haproxy/runtime.h"
+
+void sample_done(struct haproxy_sample *sample)
+{
+	for (size_t i = 0; i < sample->n_workers; i++)
+		stats_done(&sample->workers[i].stats);
+	free(sample->workers);
+	*sample = HAPROXY_SAMPLE_INIT;
+}
+
+static int time_left(int64_t deadline)
+{
+	int64_t left = deadline - process_now_ms();
+
+	return left > 0 ? (int)left : 0;
+}
+
+static int add_worker(struct haproxy_sample *sample, pid_t pid, struct worker_sample **ret)
+{
+	struct worker_sample *grown;
+	uint64_t start_time = 0;
+
+	grown = reallocarray(sample->workers, sample->n_workers + 1, sizeof(*grown));
+	if (!grown)
+		return -ENOMEM;
+	sample->workers = grown;
+	if (process_start_time(pid, &start_time) < 0)
+		start_time = 0; /* it has just ended, or is not ours to see */
+	sample->workers[sample->n_workers] =
+		(struct worker_sample){.pid = pid, .start_time = start_time};
+	*ret = &sample->workers[sample->n_workers++];
+	return 0;
+}
+
+/* "Pid: 1234" of "show info", management guide 9.3. */
+static int parse_pid(const char *info, pid_t *ret)
+{
+	static const char name[] = "\nPid: ";
+	const char *line = strstr(info, name);
+	long pid;
+
+	if (!line)
+		return -EBADMSG;
+	pid = strtol(line + strlen(name), NULL, 10);
+	if (pid < 1 || pid > INT32_MAX)
+		return -EBADMSG;
+	*ret = (pid_t)pid;
+	return 0;
+}
+
+/* Both questions on one connection, so that one and the same worker answers them. */
+static int ask_current(
+	const char *socket_path, int timeout_ms, struct haproxy_sample *sample, struct error *err)
+{
+	static const char header[] = "\n# pxname,";
+	_cleanup_free_ char *reply = NULL;
+	struct worker_sample *worker;
+	size_t length, skipped;
+	char *csv;
+	pid_t pid;
+	int r;
+
+	r = runtime_command(socket_path, "show info;show stat", timeout_ms, &reply, &length, err);
+	if (r < 0)
+		return r;
+	csv = strstr(reply, header);
+	if (!csv)
+		return error_set(err, ERROR_INTERNAL, NULL, "HAProxy's statistics cannot be read");
+	*csv++ = '\0'; /* ends the answer to "show info" */
+	if (parse_pid(reply, &pid) < 0)
+		return error_set(err, ERROR_INTERNAL, NULL, "HAProxy does not say its pid");
+	r = add_worker(sample, pid, &worker);
+	if (r < 0)
+		return error_set_errno(err, r, "HAProxy's statistics");
+	skipped = (size_t)(csv - reply);
+	memmove(reply, csv, length - skipped + 1);
+	return stats_parse(TAKE_PTR(reply), length - skipped, &worker->stats, err);
+}
+
+/* Only frontends (type 1): their counters are what an old worker still adds. Management guide, 9.3
+ * and 9.4. */
+static int ask_old(const char *master_socket, struct worker_sample *worker, int timeout_ms)
+{
+	_cleanup_free_ char *reply = NULL;
+	char command[64];
+	size_t length;
+	int r;
+
+	snprintf(command, sizeof(command), "@!%d show stat -1 1 -1", (int)worker->pid);
+	r = runtime_master_command(master_socket, command, timeout_ms, &reply, &length, NULL);
+	if (r < 0)
+		return r;
+	return stats_parse(TAKE_PTR(reply), length, &worker->stats, NULL);
+}
+
+/* A HAProxy that has answered once: what else it does not say is no reason to doubt that it serves.
+ */
+static int ask_others(const struct health_target *target, const struct runtime_processes *processes,
+	int64_t deadline, struct haproxy_sample *sample)
+{
+	bool answers = true;
+
+	for (size_t i = 0; i < processes->n_workers; i++) {
+		struct worker_sample *worker;
+		int r;
+
+		if (processes->workers[i].pid == sample->workers[0].pid)
+			continue;
+		r = add_worker(sample, processes->workers[i].pid, &worker);
+		if (r < 0)
+			return r;
+		if (!answers || !processes->workers[i].old)
+			continue;
+		r = ask_old(target->master_socket, worker, time_left(deadline));
+		if (r == -ENOMEM)
+			return r;
+		if (r < 0)
+			log_lb(LOG_DEBUG, target->lb_id,
+				"old HAProxy worker %d does not answer: %s", (int)worker->pid,
+				strerror(-r));
+		answers = r != -ETIMEDOUT;
+	}
+	sample->complete = true;
+	return 0;
+}
+
+int sample_take(const struct health_target *target, int timeout_ms, struct haproxy_sample *ret,
+	struct error *err)
+{
+	_cleanup_(runtime_processes_done) struct runtime_processes processes = {0};
+	_cleanup_sample_ struct haproxy_sample sample = HAPROXY_SAMPLE_INIT;
+	int64_t deadline = process_now_ms() + timeout_ms;
+	const struct runtime_worker *current;
+	int r;
+
+	r = ask_current(target->stats_socket, timeout_ms, &sample, err);
+	if (r < 0)
+		return r;
+	sample.complete = !target->master_socket;
+	if (target->master_socket && runtime_processes(target->master_socket, time_left(deadline),
+					     &processes, NULL) == 0) {
+		/* A reload in between: an old worker answered, which listens no more. */
+		current = runtime_current_worker(&processes);
+		if (current && current->pid != sample.workers[0].pid) {
+			sample_done(&sample);
+			r = ask_current(target->stats_socket, time_left(deadline), &sample, err);
+			if (r < 0)
+				return r;
+		}
+		r = ask_others(target, &processes, deadline, &sample);
+		if (r < 0)
+			return error_set_errno(err, r, "HAProxy's workers");
+	}
+	*ret = sample;
+	sample = HAPROXY_SAMPLE_INIT;
+	return 0;
+}
+
+static void add_old_connections(
+	const struct haproxy_sample *sample, struct health_snapshot *snapshot)
+{
+	for (size_t i = 1; i < sample->n_workers; i++) {
+		const struct stats_table *stats = &sample->workers[i].stats;
+
+		for (size_t j = 0; j < stats->n_rows; j++) {
+			const struct stats_row *row = &stats->rows[j];
+
+			if (row->kind != STATS_FRONTEND || row->current_sessions <= 0)
+				continue;
+			for (size_t k = 0; k < snapshot->n_listeners; k++)
+				if (streq(snapshot->listeners[k].id, row->proxy))
+					snapshot->listeners[k].current_connections +=
+						row->current_sessions;
+		}
+	}
+}
+
+int sample_snapshot(const struct haproxy_sample *sample, const char *lb_id,
+	struct health_snapshot **ret, struct error *err)
+{
+	struct health_snapshot *snapshot;
+	int r;
+
+	r = snapshot_from_stats(lb_id, &sample->workers[0].stats, &snapshot, err);
+	if (r < 0)
+		return r;
+	snapshot->worker_pid = sample->workers[0].pid;
+	add_old_connections(sample, snapshot);
+	*ret = snapshot;
+	return 0;
+}
+
+static int keep_workers(
+	struct counters *counters, const struct haproxy_sample *sample, const char *lb_id)
+{
+	_cleanup_free_ uint64_t *start_times = NULL;
+	_cleanup_free_ pid_t *pids = NULL;
+
+	if (!sample->complete)
+		return 0;
+	pids = calloc(sample->n_workers, sizeof(*pids));
+	start_times = calloc(sample->n_workers, sizeof(*start_times));
+	if (!pids || !start_times)
+		return -ENOMEM;
+	for (size_t i = 0; i < sample->n_workers; i++) {
+		pids[i] = sample->workers[i].pid;
+		start_times[i] = sample->workers[i].start_time;
+	}
+	counters_keep_workers(counters, lb_id, pids, start_times, sample->n_workers);
+	return 0;
+}
+
+int sample_count(const struct haproxy_sample *sample, struct counters *counters,
+	struct health_snapshot *snapshot)
+{
+	const char *lb_id = snapshot->lb_id;
+	int r;
+
+	for (size_t i = 0; i < sample->n_workers; i++) {
+		const struct worker_sample *worker = &sample->workers[i];
+
+		for (size_t j = 0; j < worker->stats.n_rows; j++) {
+			const struct stats_row *row = &worker->stats.rows[j];
+			const struct listener_totals values = {
+				.bytes_in = row->bytes_in > 0 ? (uint64_t)row->bytes_in : 0,
+				.bytes_out = row->bytes_out > 0 ? (uint64_t)row->bytes_out : 0,
+				.total_connections =
+					row->total_sessions > 0 ? (uint64_t)row->total_sessions : 0,
+				.request_errors =
+					row->request_errors > 0 ? (uint64_t)row->request_errors : 0,
+			};
+
+			if (row->kind != STATS_FRONTEND || snapshot_leaves_out(row->proxy))
+				continue;
+			r = counters_sample(counters, lb_id, row->proxy, worker->pid,
+				worker->start_time, &values);
+			if (r < 0)
+				return r;
+		}
+	}
+	for (size_t i = 0; i < snapshot->n_listeners; i++)
+		snapshot->listeners[i].totals =
+			counters_totals(counters, lb_id, snapshot->listeners[i].id);
+	return keep_workers(counters, sample, lb_id);
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * operating_status, computed as Octavia's health manager does
+ * (octavia/amphorae/drivers/health/heartbeat_udp.py, UpdateHealthDb): member -> pool -> load
+ * balancer, listener -> load balancer.
+ */
+
+#include "agent/definition/model.h"
+#include "agent/health/snapshot.h"
+
+enum operating_status {
+	STATUS_ONLINE,
+	STATUS_DRAINING,
+	STATUS_OFFLINE,
+	STATUS_DEGRADED,
+	STATUS_ERROR,
+	STATUS_NO_MONITOR,
+	_STATUS_MAX,
+};
+
+const char *operating_status_name(enum operating_status status);
+
+/* "snapshot" may be NULL or unanswered: HAProxy is not known to serve. */
+enum operating_status status_of_member(const struct load_balancer *lb, const struct pool *pool,
+	const struct member *member, const struct health_snapshot *snapshot);
+enum operating_status status_of_pool(const struct load_balancer *lb, const struct pool *pool,
+	const struct health_snapshot *snapshot);
+enum operating_status status_of_listener(const struct load_balancer *lb,
+	const struct listener *listener, const struct health_snapshot *snapshot);
+enum operating_status status_of_load_balancer(
+	const struct load_balancer *lb, const struct health_snapshot *snapshot);
+
+/* The body of GET …/{id}/status: {"statuses": {"loadbalancer": {… "listeners": [… "pools": […
+ * "members"]]}}}, with provisioning_status ACTIVE throughout. Pools without a listener are listed
+ * beside the listeners. New reference. */
+int status_tree(
+	const struct load_balancer *lb, const struct health_snapshot *snapshot, json_t **ret);
