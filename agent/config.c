@@ -3,6 +3,7 @@
 
 #include "agent/config.h"
 
+#include <arpa/inet.h>
 #include <fcntl.h>
 #include <ini.h>
 #include <string.h>
@@ -31,27 +32,50 @@ const char *const config_default_files[] = {
 		section, name, OPTION_INTEGER, offsetof(struct config, member), low, high, value, false, help \
 	}
 
+/* What HAProxy's timers hold, and what a definition may say (LIMIT_TIMEOUT_MS): 24 days. */
+enum { MAX_TIMEOUT_MS = 24 * 24 * 60 * 60 * 1000 };
+
+#define ACCEPTED(section, name, help)                                                             \
+	{                                                                                          \
+		section, name, OPTION_ACCEPTED, 0, 0, 0, NULL, false, help                         \
+	}
+
 /* Octavia's options and defaults: octavia/common/config.py. */
 const struct option_row config_options[] = {
 	BOOLEAN("DEFAULT", "debug", debug, "false", "log at level debug"),
+	ACCEPTED("DEFAULT", "use_syslog", "the log goes to the journal or stderr"),
+	ACCEPTED("DEFAULT", "syslog_log_facility", "the log goes to the journal or stderr"),
 
 	STRING("haproxy_amphora", "base_path", base_path, "/var/lib/octavia",
 		"folder of load balancers: definitions, configurations, counters"),
+	STRING("haproxy_amphora", "base_cert_dir", base_cert_dir, "/var/lib/octavia/certs",
+		"folder of certificates that a controller uploads"),
+	STRING("haproxy_amphora", "bind_host", bind_host, "::",
+		"address of the API with mutual TLS (see agent_server_cert)"),
+	INTEGER("haproxy_amphora", "bind_port", bind_port, 0, 65535, "9443",
+		"port of the API with mutual TLS; 0 picks a free one"),
 	STRING("haproxy_amphora", "haproxy_cmd", haproxy_cmd, DEFAULT_HAPROXY_CMD, "the HAProxy program"),
 	STRING("haproxy_amphora", "haproxy_stick_size", haproxy_stick_size, "10k",
 		"entries of a stick table, with k or m"),
 	INTEGER("haproxy_amphora", "default_connection_limit", default_connection_limit, 1, 1000000, "50000",
 		"connections of a listener that sets no limit"),
-	INTEGER("haproxy_amphora", "timeout_client_data", timeout_client_data_ms, 0, INT32_MAX, "50000",
+	INTEGER("haproxy_amphora", "timeout_client_data", timeout_client_data_ms, 0, MAX_TIMEOUT_MS, "50000",
 		"default of a listener's timeout_client_data, ms"),
-	INTEGER("haproxy_amphora", "timeout_member_connect", timeout_member_connect_ms, 0, INT32_MAX, "5000",
+	INTEGER("haproxy_amphora", "timeout_member_connect", timeout_member_connect_ms, 0, MAX_TIMEOUT_MS, "5000",
 		"default of a listener's timeout_member_connect, ms"),
-	INTEGER("haproxy_amphora", "timeout_member_data", timeout_member_data_ms, 0, INT32_MAX, "50000",
+	INTEGER("haproxy_amphora", "timeout_member_data", timeout_member_data_ms, 0, MAX_TIMEOUT_MS, "50000",
 		"default of a listener's timeout_member_data, ms"),
-	INTEGER("haproxy_amphora", "timeout_tcp_inspect", timeout_tcp_inspect_ms, 0, INT32_MAX, "0",
+	INTEGER("haproxy_amphora", "timeout_tcp_inspect", timeout_tcp_inspect_ms, 0, MAX_TIMEOUT_MS, "0",
 		"default of a listener's timeout_tcp_inspect, ms"),
 	BOOLEAN("haproxy_amphora", "connection_logging", connection_logging, "true",
 		"whether HAProxy logs connections (to haproxy_log)"),
+	INTEGER("haproxy_amphora", "administrative_log_facility", administrative_log_facility, 0, 7, "1",
+		"syslog facility localN of HAProxy's own messages"),
+	INTEGER("haproxy_amphora", "user_log_facility", user_log_facility, 0, 7, "0",
+		"syslog facility localN of connections"),
+	ACCEPTED("haproxy_amphora", "respawn_count", "restarts follow a back-off of their own"),
+	ACCEPTED("haproxy_amphora", "respawn_interval", "restarts follow a back-off of their own"),
+	ACCEPTED("haproxy_amphora", "use_upstart", "there is no Upstart any more"),
 
 	STRING("health_manager", "controller_ip_port_list", controller_ip_port_list, NULL,
 		"controllers that get heartbeats in turn: ADDRESS:PORT, …; empty: none"),
@@ -60,10 +84,18 @@ const struct option_row config_options[] = {
 	SECRET("health_manager", "heartbeat_key", heartbeat_key, "key that signs heartbeats"),
 
 	STRING("amphora_agent", "amphora_id", amphora_id, NULL, "id of this amphora, in heartbeats"),
-	INTEGER("amphora_agent", "administrative_log_facility", administrative_log_facility, 0, 7, "1",
-		"syslog facility localN of HAProxy's own messages"),
-	INTEGER("amphora_agent", "user_log_facility", user_log_facility, 0, 7, "0",
-		"syslog facility localN of connections"),
+	STRING("amphora_agent", "agent_server_ca", agent_server_ca, NULL,
+		"CA that signed the controllers' certificates, PEM; with agent_server_cert it opens the API with mutual TLS"),
+	STRING("amphora_agent", "agent_server_cert", agent_server_cert, NULL,
+		"this agent's private key and certificate in one PEM file"),
+	STRING("amphora_agent", "agent_tls_protocol", agent_tls_protocol, "TLSv1.2",
+		"lowest version of TLS: TLSv1.2 or TLSv1.3 (lower ones are raised)"),
+	ACCEPTED("amphora_agent", "agent_server_network_dir", "interfaces are not configured through files of the distribution"),
+	ACCEPTED("amphora_agent", "agent_request_read_timeout", "the server has time limits of its own"),
+	ACCEPTED("amphora_agent", "amphora_udp_driver", "keepalived_lvs is the only one"),
+
+	STRING("controller_worker", "loadbalancer_topology", loadbalancer_topology, "SINGLE",
+		"SINGLE or ACTIVE_STANDBY"),
 
 	STRING("amphorad", "listen", listen, "unix:/run/amphorad/amphorad.sock",
 		"where the API is served: unix:PATH, http://127.0.0.1:PORT (loopback only), …"),
@@ -121,6 +153,8 @@ static int set_option(const struct option_row *row, struct config *config, const
 				row->section, row->name, (long long)row->minimum, (long long)row->maximum);
 		*(int64_t *)target = number;
 		return 0;
+	case OPTION_ACCEPTED:
+		return 0;
 	}
 	return -EINVAL;
 }
@@ -174,6 +208,7 @@ struct reading {
 	/* The option that is being read: libinih calls once per continuation line. */
 	const struct option_row *row;
 	struct text value;
+	bool continued; /* over several lines */
 	size_t row_line;
 	struct error *err;
 	int r;
@@ -249,6 +284,17 @@ static char *next_line(char *buffer, int size, void *userdata)
 	return buffer;
 }
 
+/* oslo.config takes one pair of quotes off the first line of a value. */
+static void take_quotes_off(struct text *value)
+{
+	const char *text = text_peek(value);
+
+	if (value->length < 2 || (text[0] != '"' && text[0] != '\'') || text[value->length - 1] != text[0])
+		return;
+	memmove(value->data, value->data + 1, value->length - 2);
+	text_truncate(value, value->length - 2);
+}
+
 static int finish_option(struct reading *reading)
 {
 	_cleanup_free_ char *where = NULL;
@@ -259,6 +305,8 @@ static int finish_option(struct reading *reading)
 	reading->row = NULL;
 	if (asprintf(&where, "%s:%zu", reading->name, reading->row_line) < 0 || reading->value.failed)
 		return error_set_errno(reading->err, -ENOMEM, "%s", reading->name);
+	if (!reading->continued)
+		take_quotes_off(&reading->value);
 	return set_option(row, reading->config, text_peek(&reading->value), where, reading->err);
 }
 
@@ -275,12 +323,22 @@ static int set_value(void *userdata, const char *section, const char *name, cons
 	struct reading *reading = userdata;
 	const struct option_row *row;
 
+	if (name[0] == JOIN)
+		return 0; /* no '=' in the first part of a long line: no name could be that long */
+	if (name[0] == CONTINUED) {
+		reading->r = error_set(reading->err, ERROR_INVALID, NULL,
+			"%s:%zu: a line that goes on with an option begins with a blank, but there is no option before it",
+			reading->name, reading->line);
+		return 0;
+	}
 	row = find_option(section, name);
 	if (value[0] == JOIN || value[0] == CONTINUED) {
 		if (row != reading->row)
 			row = NULL; /* the rest of an option that is not used */
-		if (row && value[0] == CONTINUED)
+		if (row && value[0] == CONTINUED) {
 			text_append_char(&reading->value, ' ');
+			reading->continued = true;
+		}
 		value++;
 	} else {
 		reading->r = finish_option(reading);
@@ -288,6 +346,7 @@ static int set_value(void *userdata, const char *section, const char *name, cons
 			return 0;
 		text_truncate(&reading->value, 0);
 		reading->row = row;
+		reading->continued = false;
 		reading->row_line = reading->line;
 		if (!row && streq(section, "amphorad")) {
 			reading->r = error_set(reading->err, ERROR_INVALID, NULL,
@@ -341,6 +400,23 @@ int config_read(struct config *config, const char *path, struct error *err)
 	return r;
 }
 
+static bool is_address(const char *value)
+{
+	uint8_t address[16];
+
+	return inet_pton(AF_INET, value, address) == 1 || inet_pton(AF_INET6, value, address) == 1;
+}
+
+/* What can stand unquoted in a configuration of HAProxy as the name of a user or group. */
+static int check_account(const char *name, const char *value, struct error *err)
+{
+	static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-";
+
+	if (!value[0] || value[0] == '-' || strspn(value, allowed) != strlen(value))
+		return error_set(err, ERROR_INVALID, NULL, "%s must be a name of letters, digits, '_', '.' and '-'", name);
+	return 0;
+}
+
 static int check_absolute(const char *name, const char *value, struct error *err)
 {
 	if (value[0] != '/')
@@ -357,6 +433,7 @@ int config_check(struct config *config, struct error *err)
 		const char *name, *value;
 	} paths[] = {
 		{"[haproxy_amphora] base_path", config->base_path},
+		{"[haproxy_amphora] base_cert_dir", config->base_cert_dir},
 		{"[amphorad] template_dir", config->template_dir},
 		{"[amphorad] tools_dir", config->tools_dir},
 		{"[amphorad] run_dir", config->run_dir},
@@ -368,12 +445,30 @@ int config_check(struct config *config, struct error *err)
 		if (r < 0)
 			return r;
 	}
+	if (!is_address(config->default_vip_address))
+		return error_set(err, ERROR_INVALID, NULL,
+			"[amphorad] default_vip_address must be an IPv4 or IPv6 address, not \"%s\"",
+			config->default_vip_address);
+	r = check_account("[amphorad] haproxy_user", config->haproxy_user, err);
+	if (r == 0)
+		r = check_account("[amphorad] haproxy_group", config->haproxy_group, err);
+	if (r < 0)
+		return r;
+	if (config->network_namespace[0])
+		return error_set(err, ERROR_INVALID, NULL,
+			"[amphorad] network_namespace is not supported by this version: leave it empty");
 	if (config->controller_ip_port_list[0] && !config->heartbeat_key[0])
 		return error_set(err, ERROR_INVALID, NULL,
 			"[health_manager] heartbeat_key is needed to send heartbeats to controller_ip_port_list");
 	if (config->controller_ip_port_list[0] && !config->amphora_id[0])
 		return error_set(err, ERROR_INVALID, NULL,
 			"[amphora_agent] amphora_id is needed to send heartbeats to controller_ip_port_list");
+	if (!config->agent_server_ca[0] != !config->agent_server_cert[0])
+		return error_set(err, ERROR_INVALID, NULL,
+			"[amphora_agent] agent_server_ca and agent_server_cert are needed together");
+	if (!streq(config->loadbalancer_topology, "SINGLE") && !streq(config->loadbalancer_topology, "ACTIVE_STANDBY"))
+		return error_set(err, ERROR_INVALID, NULL,
+			"[controller_worker] loadbalancer_topology must be SINGLE or ACTIVE_STANDBY");
 	if (!streq(config->supervisor, "auto") && !streq(config->supervisor, "direct"))
 		return error_set(err, ERROR_INVALID, NULL, "[amphorad] supervisor must be auto or direct");
 	return 0;

@@ -3,7 +3,7 @@
 
 /*
  * The configuration: INI files as Octavia writes them (oslo.config), one option table (config.c) for parsing, defaults,
- * checks, --help and the man page. Later files win.
+ * checks and the man page (a test compares them). Later files win.
  */
 
 #include <stdbool.h>
@@ -17,6 +17,9 @@ struct config {
 	bool debug;
 	/* [haproxy_amphora] */
 	char *base_path;
+	char *base_cert_dir;
+	char *bind_host;
+	int64_t bind_port;
 	char *haproxy_cmd;
 	char *haproxy_stick_size;
 	int64_t default_connection_limit;
@@ -31,8 +34,13 @@ struct config {
 	char *heartbeat_key;
 	/* [amphora_agent] */
 	char *amphora_id;
+	char *agent_server_ca;
+	char *agent_server_cert;
+	char *agent_tls_protocol;
 	int64_t administrative_log_facility;
 	int64_t user_log_facility;
+	/* [controller_worker] */
+	char *loadbalancer_topology;
 	/* [amphorad] */
 	char *listen;
 	char *socket_group;
@@ -55,6 +63,7 @@ enum option_type {
 	OPTION_STRING,
 	OPTION_BOOL,
 	OPTION_INTEGER,
+	OPTION_ACCEPTED, /* Octavia writes it, it means nothing here */
 };
 
 struct option_row {

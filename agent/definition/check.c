@@ -19,7 +19,7 @@ static int set_add(json_t *set, const char *key, const struct location *where, e
 	json_t *first = json_object_get(set, key);
 
 	if (first)
-		return location_error(where, code, err, "%s, the same as that of %s", what,
+		return location_error(where, code, err, "%s: %s", what,
 			json_string_value(first));
 	{
 		_cleanup_error_ struct error place = ERROR_INIT;
@@ -132,6 +132,7 @@ static int check_members(struct pool *pool, const struct location *pool_where, j
 
 struct check {
 	struct load_balancer *lb;
+	const char *vip_address; /* its own, or the configured one, or NULL */
 	json_t *pool_ids, *member_ids, *monitor_ids, *listener_ids, *ports;
 };
 
@@ -163,7 +164,8 @@ static int check_pool(struct check *check, struct pool *pool, const char *unname
 		has_name(pool->name) ? pool->name : unnamed);
 	if (r < 0)
 		return r;
-	r = set_add(check->pool_ids, pool->id, &id, ERROR_CONFLICT, "this id (or name, without an id) is taken", err);
+	r = set_add(check->pool_ids, pool->id, &id, ERROR_CONFLICT,
+		"another pool has this id, or the same name and no id", err);
 	if (r < 0)
 		return r;
 	r = check_persistence(pool, where, err);
@@ -290,7 +292,7 @@ static int check_listener(struct check *check, struct listener *listener, const 
 	if (r < 0)
 		return r;
 	r = set_add(check->listener_ids, listener->id, &id, ERROR_CONFLICT,
-		"this id (or name, without an id) is taken", err);
+		"another listener has this id, or the same name and no id", err);
 	if (r < 0)
 		return r;
 	/* All protocols of HAProxy share TCP's ports. */
@@ -304,9 +306,9 @@ static int check_listener(struct check *check, struct listener *listener, const 
 	STRV_FOREACH(cidr, listener->allowed_cidrs) {
 		struct location item = {&cidrs, NULL, position++};
 
-		if (check->lb->vip_address && grammar_is_ipv6(*cidr) != grammar_is_ipv6(check->lb->vip_address))
+		if (check->vip_address && grammar_is_ipv6(*cidr) != grammar_is_ipv6(check->vip_address))
 			return location_error(&item, ERROR_INVALID, err,
-				"must be of the same IP version as the VIP %s", check->lb->vip_address);
+				"must be of the same IP version as the VIP %s", check->vip_address);
 	}
 	r = check_default_pool(check, listener, where, err);
 	if (r < 0)
@@ -314,11 +316,13 @@ static int check_listener(struct check *check, struct listener *listener, const 
 	return check_listener_pool(check->lb, listener, where, err);
 }
 
-int definition_check(struct load_balancer *lb, const char *lb_id, struct error *err)
+int definition_check(struct load_balancer *lb, const char *lb_id, const struct definition_defaults *defaults,
+	struct error *err)
 {
 	json_auto_t *pool_ids = json_object(), *member_ids = json_object(), *monitor_ids = json_object(),
 		    *listener_ids = json_object(), *ports = json_object();
-	struct check check = {lb, pool_ids, member_ids, monitor_ids, listener_ids, ports};
+	struct check check = {lb, lb->vip_address ? lb->vip_address : defaults->vip_address, pool_ids, member_ids,
+		monitor_ids, listener_ids, ports};
 	struct location root = {NULL, "loadbalancer", 0}, id = {&root, "id", 0}, pools = {&root, "pools", 0},
 			listeners = {&root, "listeners", 0};
 	size_t listed = lb->n_pools;

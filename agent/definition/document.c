@@ -211,14 +211,13 @@ static int parse_enum(const struct field *field, const json_t *json, const struc
 static int parse_version(const struct field *field, const json_t *json, const struct location *where, char **ret,
 	struct error *err)
 {
-	char number[32] = "";
-	int choice;
+	int choice = -1;
 
-	if (json_is_number(json))
-		snprintf(number, sizeof(number), "%.1f", json_number_value(json));
-	else if (json_is_string(json))
-		snprintf(number, sizeof(number), "%s", json_string_value(json));
-	choice = find_choice(field->choices, number);
+	if (json_is_string(json))
+		choice = find_choice(field->choices, json_string_value(json));
+	for (int i = 0; json_is_number(json) && field->choices[i]; i++)
+		if (json_number_value(json) == strtod(field->choices[i], NULL))
+			choice = i;
 	if (choice < 0)
 		return choice_error(field->choices, where, err);
 	*ret = strdup(field->choices[choice]);
@@ -273,7 +272,8 @@ static int parse_switches(const struct field *field, const json_t *json, const s
 		int r;
 
 		if (find_choice(field->choices, key) < 0)
-			return choice_error(field->choices, &inner, err);
+			return location_error(&inner, ERROR_INVALID, err,
+				"unknown header; known are X-Forwarded-For, X-Forwarded-Port and X-Forwarded-Proto");
 		r = parse_bool(item, &inner, &on, err);
 		if (r < 0)
 			return r;
@@ -464,7 +464,7 @@ int object_parse(const struct object_type *type, const json_t *json, const struc
 		struct location inner = {where, key, 0};
 
 		if (!find_field(type, key))
-			return location_error(&inner, ERROR_INVALID, err, "unknown field of a %s", type->name);
+			return location_error(&inner, ERROR_INVALID, err, "unknown field of a %s, or one that this version does not support", type->name);
 	}
 	for (const struct field *field = type->fields; field->name; field++) {
 		struct location inner = {where, field->name, 0};

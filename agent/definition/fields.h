@@ -78,4 +78,5 @@ int object_to_json(const struct object_type *type, const void *object, json_t **
 void object_done(const struct object_type *type, void *object);
 
 /* The rules between fields and objects (check.c): ids, names, references, duplicates, protocols. */
-int definition_check(struct load_balancer *lb, const char *lb_id, struct error *err);
+int definition_check(struct load_balancer *lb, const char *lb_id, const struct definition_defaults *defaults,
+	struct error *err);

@@ -48,44 +48,51 @@ static bool is_deeper_than(const json_t *json, int depth)
 	return false;
 }
 
-static int load_document(const char *body, size_t length, json_t **ret, struct error *err)
+static int check_document(const json_t *document, struct error *err)
 {
-	json_auto_t *document = NULL;
-	json_error_t problem;
 	const char *key;
 	json_t *value;
 
-	if (length > LIMIT_BODY_BYTES)
-		return error_set(err, ERROR_TOO_LARGE, "", "the document has more than %d bytes",
-			LIMIT_BODY_BYTES);
-	document = json_loadb(body, length, JSON_REJECT_DUPLICATES, &problem);
-	if (!document)
-		return error_set(err, ERROR_INVALID, "", "not a JSON document: line %d, column %d: %s",
-			problem.line, problem.column, problem.text);
 	if (!json_is_object(document) || is_deeper_than(document, LIMIT_JSON_DEPTH))
 		return error_set(err, ERROR_INVALID, "", "must be an object with the member \"loadbalancer\", "
 			"nested at most %d deep", LIMIT_JSON_DEPTH);
-	json_object_foreach(document, key, value)
+	json_object_foreach((json_t *)document, key, value)
 	{
 		struct location where = {NULL, key, 0};
 
 		if (!streq(key, "loadbalancer"))
 			return location_error(&where, ERROR_INVALID, err, "unknown field of the document");
 	}
-	*ret = TAKE_PTR(document);
 	return 0;
 }
 
 int definition_parse(const char *lb_id, const char *body, size_t length,
 	const struct definition_defaults *defaults, struct load_balancer **ret, struct error *err)
 {
+	json_auto_t *document = NULL;
+	json_error_t problem;
+
+	if (length > LIMIT_BODY_BYTES)
+		return error_set(err, ERROR_TOO_LARGE, "", "the document has more than %d bytes",
+			LIMIT_BODY_BYTES);
+	if (length == 0)
+		return error_set(err, ERROR_INVALID, NULL, "a JSON document is needed, the body is empty");
+	document = json_loadb(body, length, JSON_REJECT_DUPLICATES, &problem);
+	if (!document)
+		return error_set(err, ERROR_INVALID, "", "not a JSON document: line %d, column %d: %s",
+			problem.line, problem.column, problem.text);
+	return definition_parse_json(lb_id, document, defaults, ret, err);
+}
+
+int definition_parse_json(const char *lb_id, const json_t *document, const struct definition_defaults *defaults,
+	struct load_balancer **ret, struct error *err)
+{
 	_cleanup_load_balancer_ struct load_balancer *lb = NULL;
 	struct location root = {NULL, "loadbalancer", 0};
-	json_auto_t *document = NULL;
 	const json_t *json;
 	int r;
 
-	r = load_document(body, length, &document, err);
+	r = check_document(document, err);
 	if (r < 0)
 		return r;
 	json = json_object_get(document, "loadbalancer");
@@ -97,7 +104,7 @@ int definition_parse(const char *lb_id, const char *body, size_t length,
 	r = object_parse(&load_balancer_type, json, &root, defaults, lb, err);
 	lb->references = 1; /* object_done() of a failed parse leaves the count alone */
 	if (r == 0)
-		r = definition_check(lb, lb_id, err);
+		r = definition_check(lb, lb_id, defaults, err);
 	if (r == -ENOMEM)
 		return error_set_errno(err, r, "definition");
 	if (r < 0)

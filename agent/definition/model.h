@@ -157,6 +157,7 @@ struct load_balancer {
 
 /* What the configuration lends to definitions that do not say. */
 struct definition_defaults {
+	const char *vip_address; /* NULL: not known */
 	int64_t timeout_client_data_ms;
 	int64_t timeout_member_connect_ms;
 	int64_t timeout_member_data_ms;
@@ -171,6 +172,10 @@ struct definition_defaults {
  */
 int definition_parse(const char *lb_id, const char *body, size_t length,
 	const struct definition_defaults *defaults, struct load_balancer **ret, struct error *err);
+
+/* The same of a document that is read already, whatever its size. NULL is no object. */
+int definition_parse_json(const char *lb_id, const json_t *document, const struct definition_defaults *defaults,
+	struct load_balancer **ret, struct error *err);
 
 /* The same document with every field and id in it: parsing it gives an equal tree. A new reference. */
 int definition_to_json(const struct load_balancer *lb, json_t **ret);

@@ -14,6 +14,7 @@
 
 #define FOLDER "definition"
 #define FILE_FORMAT 1
+#define ASIDE ".corrupt"
 #define NAME_FORMAT "%010" PRId64 ".json"
 
 enum { STORE_FILE_LIMIT = 4 * LIMIT_BODY_BYTES }; /* every field is written, so it is larger than its document */
@@ -42,14 +43,13 @@ static void cleanup_closedir(DIR **dir)
 /* The revision that a file name stands for, or 0. */
 static int64_t revision_of(const char *name)
 {
-	_cleanup_free_ char *number = NULL;
-	size_t length = strlen(name);
-	int64_t revision;
+	int64_t revision = 0;
 
-	if (length != 15 || !streq(name + 10, ".json"))
+	if (strspn(name, "0123456789") != 10 || !streq(name + 10, ".json"))
 		return 0;
-	number = strndup(name, 10);
-	return number && text_to_int64(number, &revision) == 0 && revision > 0 ? revision : 0;
+	for (size_t i = 0; i < 10; i++)
+		revision = revision * 10 + name[i] - '0';
+	return revision;
 }
 
 static int newest_first(const void *a, const void *b)
@@ -59,10 +59,19 @@ static int newest_first(const void *a, const void *b)
 	return x < y ? 1 : x > y ? -1 : 0;
 }
 
-int store_revisions(int lb_dir_fd, int64_t **ret, size_t *ret_n)
+static bool is_set_aside(const char *name)
+{
+	size_t length = strlen(name);
+
+	return length > strlen(ASIDE) && streq(name + length - strlen(ASIDE), ASIDE);
+}
+
+/* *ret_any_aside tells whether files were set aside. */
+static int list_revisions(int lb_dir_fd, int64_t **ret, size_t *ret_n, bool *ret_any_aside)
 {
 	_cleanup_(cleanup_closedir) DIR *dir = NULL;
 	_cleanup_free_ int64_t *revisions = NULL;
+	bool any_aside = false;
 	size_t n = 0;
 	int fd;
 
@@ -70,6 +79,7 @@ int store_revisions(int lb_dir_fd, int64_t **ret, size_t *ret_n)
 	if (fd < 0 && errno == ENOENT) {
 		*ret = NULL;
 		*ret_n = 0;
+		*ret_any_aside = false;
 		return 0;
 	}
 	if (fd < 0)
@@ -82,6 +92,7 @@ int store_revisions(int lb_dir_fd, int64_t **ret, size_t *ret_n)
 	for (struct dirent *entry = readdir(dir); entry; entry = readdir(dir)) {
 		int64_t revision = revision_of(entry->d_name), *grown;
 
+		any_aside |= is_set_aside(entry->d_name);
 		if (revision == 0)
 			continue;
 		grown = reallocarray(revisions, n + 1, sizeof(*revisions));
@@ -94,7 +105,15 @@ int store_revisions(int lb_dir_fd, int64_t **ret, size_t *ret_n)
 		qsort(revisions, n, sizeof(*revisions), newest_first);
 	*ret = TAKE_PTR(revisions);
 	*ret_n = n;
+	*ret_any_aside = any_aside;
 	return 0;
+}
+
+int store_revisions(int lb_dir_fd, int64_t **ret, size_t *ret_n)
+{
+	bool any_aside;
+
+	return list_revisions(lb_dir_fd, ret, ret_n, &any_aside);
 }
 
 static int copy_time(char target[STORE_TIME_SIZE], const json_t *json)
@@ -112,7 +131,7 @@ static int read_revision(int folder_fd, const char *lb_id, int64_t revision, str
 {
 	static const struct definition_defaults no_defaults; /* every field is in the file */
 	_cleanup_stored_ struct stored_definition stored = STORED_DEFINITION_INIT;
-	_cleanup_free_ char *data = NULL, *document = NULL;
+	_cleanup_free_ char *data = NULL;
 	json_auto_t *file = NULL;
 	json_error_t problem;
 	char name[32];
@@ -120,7 +139,7 @@ static int read_revision(int folder_fd, const char *lb_id, int64_t revision, str
 	int r;
 
 	snprintf(name, sizeof(name), NAME_FORMAT, revision);
-	r = fileio_read(folder_fd, name, STORE_FILE_LIMIT, &data, &length);
+	r = fileio_read_own(folder_fd, name, STORE_FILE_LIMIT, &data, &length);
 	if (r < 0)
 		return error_set_errno(err, r, "%s", name);
 	file = json_loadb(data, length, JSON_REJECT_DUPLICATES, &problem);
@@ -132,10 +151,7 @@ static int read_revision(int folder_fd, const char *lb_id, int64_t revision, str
 		copy_time(stored.updated_at, json_object_get(file, "updated_at")) < 0)
 		return error_set(err, ERROR_INVALID, NULL, "%s: not a definition file of format %d", name,
 			FILE_FORMAT);
-	document = json_dumps(json_object_get(file, "definition"), JSON_COMPACT);
-	if (!document)
-		return error_set(err, ERROR_INVALID, NULL, "%s: no definition in it", name);
-	r = definition_parse(lb_id, document, strlen(document), &no_defaults, &stored.lb, err);
+	r = definition_parse_json(lb_id, json_object_get(file, "definition"), &no_defaults, &stored.lb, err);
 	if (r < 0)
 		return error_wrap(err, r, "%s", name);
 	stored.revision = revision;
@@ -149,24 +165,31 @@ static void set_aside(int folder_fd, const char *lb_id, int64_t revision, const 
 	char name[32], aside[48];
 
 	snprintf(name, sizeof(name), NAME_FORMAT, revision);
-	snprintf(aside, sizeof(aside), "%s.corrupt", name);
+	snprintf(aside, sizeof(aside), "%s" ASIDE, name);
 	log_lb(LOG_ERR, lb_id, "stored definition cannot be used, kept as %s: %s", aside,
 		error_message(problem));
 	if (fileio_rename(folder_fd, name, folder_fd, aside) < 0)
 		log_lb(LOG_ERR, lb_id, "%s cannot be renamed: %m", name);
 }
 
+/* Failures that say nothing about the file. */
+static bool is_about_us(int r)
+{
+	return r == -ENOMEM || r == -EMFILE || r == -ENFILE || r == -EACCES || r == -EPERM;
+}
+
 int store_read_current(int lb_dir_fd, const char *lb_id, struct stored_definition *ret, struct error *err)
 {
 	_cleanup_close_ int folder_fd = -1;
 	_cleanup_free_ int64_t *revisions = NULL;
+	bool any_aside = false;
 	size_t n = 0;
 	int r;
 
-	r = store_revisions(lb_dir_fd, &revisions, &n);
+	r = list_revisions(lb_dir_fd, &revisions, &n, &any_aside);
 	if (r < 0)
 		return error_set_errno(err, r, FOLDER);
-	if (n == 0)
+	if (n == 0 && !any_aside)
 		return error_set(err, ERROR_NOT_FOUND, NULL, "no stored definition");
 	folder_fd = openat(lb_dir_fd, FOLDER, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	if (folder_fd < 0)
@@ -178,11 +201,12 @@ int store_read_current(int lb_dir_fd, const char *lb_id, struct stored_definitio
 		r = read_revision(folder_fd, lb_id, revisions[i], ret, &problem);
 		if (r == 0)
 			return 0;
-		if (r == -ENOMEM)
+		if (is_about_us(r))
 			return error_set_errno(err, r, FOLDER);
 		set_aside(folder_fd, lb_id, revisions[i], &problem);
 	}
-	return error_set(err, ERROR_NOT_FOUND, NULL, "no stored definition that can be read");
+	error_set(err, ERROR_INTERNAL, NULL, "no stored definition can be used, see " FOLDER "/*" ASIDE);
+	return -EBADMSG;
 }
 
 int store_write(int lb_dir_fd, const struct stored_definition *stored, struct error *err)
@@ -209,8 +233,11 @@ int store_write(int lb_dir_fd, const struct stored_definition *stored, struct er
 		return error_set_errno(err, r, "cannot open the folder of definitions");
 	snprintf(name, sizeof(name), NAME_FORMAT, stored->revision);
 	r = fileio_write(folder_fd, name, text, strlen(text), 0600);
-	if (r < 0)
+	if (r < 0) {
+		/* It may be in place, if only the fsync of the folder failed; what is refused must not be there later. */
+		unlinkat(folder_fd, name, 0);
 		return error_set_errno(err, r, "cannot write definition/%s", name);
+	}
 
 	/* The new revision is in force; old ones that cannot be removed are only untidy. */
 	if (store_revisions(lb_dir_fd, &revisions, &n) == 0)

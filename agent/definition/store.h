@@ -27,7 +27,8 @@ void stored_definition_done(struct stored_definition *stored);
 /* The time of now in the store's form. */
 void store_now(char ret[STORE_TIME_SIZE]);
 
-/* -ENOENT if there is no definition. "lb_dir_fd" is the load balancer's folder. */
+/* -ENOENT if there is no definition; -EBADMSG (ERROR_INTERNAL) if there are some and none can be used: they are kept for a
+ * person to look at. "lb_dir_fd" is the load balancer's folder. */
 int store_read_current(int lb_dir_fd, const char *lb_id, struct stored_definition *ret, struct error *err);
 
 /* Writes the revision and removes those that are too old. */

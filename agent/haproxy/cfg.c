@@ -19,6 +19,14 @@ static bool is_section(const char *word)
 	return false;
 }
 
+static int hex_value(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	c |= 0x20;
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
 /* One backslash escape outside of single quotes; "p" is at the backslash. */
 static const char *take_escape(const char *p, const char *end, bool weak, struct text *word)
 {
@@ -42,15 +50,19 @@ static const char *take_escape(const char *p, const char *end, bool weak, struct
 	case '"':
 	case '\'':
 	case '$':
-		/* Between weak quotes only \\, \" and \$ are escapes; the others keep their backslash. */
-		if (weak && (p[1] == ' ' || p[1] == '#' || p[1] == '\''))
+		/* A dollar is special between weak quotes only. */
+		if (p[1] == '$' && !weak)
 			text_append_char(word, '\\');
 		text_append_char(word, p[1]);
 		return p + 2;
-	default:
-		text_append_char(word, '\\');
-		return p + 1;
+	case 'x':
+		if (end - p < 4 || hex_value(p[2]) < 0 || hex_value(p[3]) < 0 || (p[2] == '0' && p[3] == '0'))
+			break;
+		text_append_char(word, (char)(hex_value(p[2]) << 4 | hex_value(p[3])));
+		return p + 4;
 	}
+	text_append_char(word, '\\');
+	return p + 1;
 }
 
 static bool is_blank(char c)

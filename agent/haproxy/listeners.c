@@ -48,7 +48,7 @@ static bool terminates_tls(const struct cfg_section *section)
 
 		if (!streq(words[0], "bind") || !words[1])
 			continue;
-		STRV_FOREACH(word, words + 2) {
+		STRV_FOREACH (word, words + 2) {
 			ssl |= streq(*word, "ssl");
 			certificate |= streq(*word, "crt-list") || streq(*word, "crt");
 		}

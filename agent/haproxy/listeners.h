@@ -11,11 +11,12 @@
 #include "agent/haproxy/cfg.h"
 
 struct cfg_listener {
-	char *id;         /* the frontend's name, of the characters that HAProxy allows in one; owned */
+	char *id; /* the frontend's name, of the characters that HAProxy allows in one; owned */
 	const char *type; /* "TCP", "HTTP" or "TERMINATED_HTTPS"; static */
 };
 
-/* In the file's order. A frontend without a mode has that of the defaults section before it, as in HAProxy; one without a name, or
- * with one that HAProxy would refuse, is left out. Free with cfg_listeners_free(). -ENOMEM only. */
+/* In the file's order. A frontend without a mode has that of the defaults section before it, as in
+ * HAProxy; one without a name, or with one that HAProxy would refuse, is left out. Free with
+ * cfg_listeners_free(). -ENOMEM only. */
 int cfg_listeners(const struct cfg *cfg, struct cfg_listener **ret, size_t *ret_n);
 void cfg_listeners_free(struct cfg_listener *listeners, size_t n);

@@ -63,8 +63,9 @@ static int64_t or_default(int64_t timeout_ms, int64_t default_ms)
 
 static int64_t connection_limit(const struct view *view, const struct listener *listener)
 {
-	return listener->connection_limit > -1 ? listener->connection_limit
-					       : view->settings->default_connection_limit;
+	/* 0 means the default too, as in Octavia's rendering. */
+	return listener->connection_limit > 0 ? listener->connection_limit
+					      : view->settings->default_connection_limit;
 }
 
 /* The sum of what the listeners may hold, as Octavia sets it. */
