@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * All that a running agent is made of; handed down from main.c, never global. The members outlive every request.
+ */
+
+#include "agent/config.h"
+#include "agent/health/monitor.h"
+#include "agent/instance/registry.h"
+
+struct tls_context; /* api/tls.h */
+
+struct agent {
+	struct config *config;
+	struct definition_defaults definition_defaults;
+	struct instance_settings instance_settings;
+	struct template *template;
+	struct supervisor *supervisor;
+	struct registry *registry;
+	struct health *health;
+	struct tls_context *tls; /* main's; NULL where the API is not served with TLS */
+	char **config_files;     /* as given on the command line, NULL: the default ones; main's */
+	int64_t heartbeat_interval_s; /* as last configured; agent_heartbeat_interval_s() */
+	int fixed_log_level;     /* given on the command line, -1: as configured */
+	int base_fd; /* base_path */
+	int lock_fd; /* held as long as we live */
+};
+
+/* Reads the files, or the default ones if "files" is NULL, and checks them. */
+int agent_read_config(char *const *files, struct config **ret, struct error *err);
+
+/* Takes the configuration (also on failure); "config_files" stays the caller's, -1 leaves the log level to the configuration. Adopts every HAProxy that runs, brings all to what is stored and starts the health
+ * thread. */
+int agent_new(struct config *config, char **config_files, int fixed_log_level, struct agent **ret, struct error *err);
+
+/* Reads the configuration files again and takes over what can change while running: heartbeats and the log level. With
+ * "replacement", a new content of the controller's file (agent_controller_file()) counts instead of what is on disk; it is
+ * written, 0600, when it was found to be good. On failure everything stays. */
+int agent_reconfigure(struct agent *agent, const char *replacement, size_t length, struct error *err);
+
+/* The file that belongs to a controller: the one called amphora-agent.conf, or the last. */
+const char *agent_controller_file(const struct agent *agent);
+
+int64_t agent_heartbeat_interval_s(const struct agent *agent);
+
+void agent_set_log_level(const struct agent *agent, const struct config *config);
+
+/* Ends the agent; HAProxy goes on. */
+void agent_free(struct agent *agent);
+DEFINE_CLEANUP(struct agent *, agent_free);
+
+/* Stops the agent that runs with this configuration, if one does, and every HAProxy. Takes the configuration. */
+int agent_stop_all(struct config *config, struct error *err);

@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/instance/internal.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <gnutls/crypto.h>
+#include <gnutls/gnutls.h>
+#include <string.h>
+
+#include "agent/base/fileio.h"
+#include "agent/base/text.h"
+#include "agent/haproxy/check.h"
+
+#define CONFIG "haproxy.cfg"
+#define STAGED "staged"
+#define APPLIED "applied"
+
+enum { DIGEST_SIZE = 2 * 32 + 1 };
+
+static int write_files(int dir_fd, const char *text, size_t length, const struct rendered_file *files, size_t n_files,
+	bool durable)
+{
+	_cleanup_close_ int lists_fd = -1;
+	int r = 0;
+
+	/* HAProxy reads them before it gives up its privileges. */
+	if (n_files > 0)
+		r = fileio_open_dir(dir_fd, RENDER_LIST_DIR, 0700, &lists_fd);
+	for (size_t i = 0; r == 0 && i < n_files; i++)
+		r = fileio_write_volatile(dir_fd, files[i].name, files[i].content, strlen(files[i].content), 0600);
+	if (r == 0)
+		r = durable ? fileio_write(dir_fd, CONFIG, text, length, 0600)
+			    : fileio_write_volatile(dir_fd, CONFIG, text, length, 0600);
+	return r;
+}
+
+int instance_write_own_config(struct instance *instance, struct error *err)
+{
+	const struct instance_settings *settings = instance->settings;
+	_cleanup_text_ struct text text = TEXT_INIT;
+	int r;
+
+	text_append(&text, "# The agent's own settings, read beside haproxy.cfg. Written by amphorad.\nglobal\n");
+	text_printf(&text, "    stats socket %s mode 0600 level admin expose-fd listeners\n", instance->stats_socket);
+	text_printf(&text, "    hard-stop-after %llds\n", (long long)settings->hard_stop_after_s);
+	text_printf(&text, "    mworker-max-reloads %lld\n", (long long)settings->max_old_workers);
+	/* Where the limit on descriptors cannot be raised, fewer connections are better than none. */
+	text_append(&text, "    no strict-limits\n");
+	if (settings->haproxy_user && instance->owner == OWNER_DEFINITION) /* an uploaded one names its user */
+		text_printf(&text, "    user %s\n", settings->haproxy_user);
+	if (settings->haproxy_group)
+		text_printf(&text, "    group %s\n", settings->haproxy_group);
+	if (text.failed)
+		return error_set_errno(err, -ENOMEM, "amphorad.cfg");
+	r = fileio_write_volatile(instance->dir_fd, "amphorad.cfg", text_peek(&text), text.length, 0600);
+	if (r < 0)
+		return error_set_errno(err, r, "cannot write %s", instance->own_config);
+	return 0;
+}
+
+int instance_write_no_states(int dir_fd)
+{
+	static const char version_line[] = "1\n";
+
+	return fileio_write_volatile(dir_fd, RENDER_STATE_FILE, version_line, strlen(version_line), 0600);
+}
+
+int instance_check_staged(struct instance *instance, const struct rendered *rendered, char **ret_verdict,
+	struct error *err)
+{
+	_cleanup_free_ char *directory = NULL;
+	_cleanup_close_ int staged_fd = -1;
+	int r;
+
+	r = fileio_remove_tree(instance->dir_fd, STAGED);
+	if (r == 0)
+		r = fileio_open_dir(instance->dir_fd, STAGED, 0700, &staged_fd);
+	if (r == 0)
+		r = write_files(
+			staged_fd, rendered->text, rendered->length, rendered->files, rendered->n_files, false);
+	if (r == 0)
+		r = instance_write_no_states(staged_fd);
+	if (r == 0 && asprintf(&directory, "%s/" STAGED, instance->directory) < 0)
+		r = -ENOMEM;
+	if (r < 0) {
+		fileio_remove_tree(instance->dir_fd, STAGED);
+		return error_set_errno(err, r, "cannot write %s/" STAGED, instance->directory);
+	}
+	r = haproxy_check(instance->settings->haproxy_cmd, directory, CONFIG, instance->own_config, NULL, ret_verdict,
+		err);
+	fileio_remove_tree(instance->dir_fd, STAGED);
+	return r;
+}
+
+static int append_string(char ***list, size_t *n, const char *string)
+{
+	char **grown = reallocarray(*list, *n + 2, sizeof(*grown));
+
+	if (!grown)
+		return -ENOMEM;
+	*list = grown;
+	grown[*n] = strdup(string);
+	grown[*n + 1] = NULL;
+	return grown[(*n)++] ? 0 : -ENOMEM;
+}
+
+int instance_changed_files(struct instance *instance, const struct rendered *rendered, char ***ret)
+{
+	_cleanup_strv_ char **names = NULL;
+	size_t n = 0;
+
+	for (size_t i = 0; i < rendered->n_files; i++) {
+		_cleanup_free_ char *content = NULL;
+		int r = fileio_read_own(instance->dir_fd, rendered->files[i].name, INSTANCE_CONFIG_LIMIT, &content, NULL);
+
+		if (r == 0 && streq(content, rendered->files[i].content))
+			continue;
+		if (append_string(&names, &n, rendered->files[i].name) < 0)
+			return -ENOMEM;
+	}
+	*ret = TAKE_PTR(names);
+	return 0;
+}
+
+static void cleanup_closedir(DIR **dir)
+{
+	if (*dir)
+		closedir(*dir);
+}
+
+static int open_lists(struct instance *instance, DIR **ret)
+{
+	int fd = openat(instance->dir_fd, RENDER_LIST_DIR, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+
+	*ret = NULL;
+	if (fd < 0)
+		return errno == ENOENT ? 0 : -errno;
+	*ret = fdopendir(fd);
+	if (!*ret) {
+		close_keep_errno(fd);
+		return -errno;
+	}
+	return 0;
+}
+
+static int read_list_files(struct instance *instance, struct published *published)
+{
+	_cleanup_(cleanup_closedir) DIR *dir = NULL;
+	int r = open_lists(instance, &dir);
+
+	if (r < 0 || !dir)
+		return r;
+	for (struct dirent *entry = readdir(dir); entry; entry = readdir(dir)) {
+		struct rendered_file *grown, *file;
+
+		if (entry->d_name[0] == '.')
+			continue;
+		grown = reallocarray(published->files, published->n_files + 1, sizeof(*grown));
+		if (!grown)
+			return -ENOMEM;
+		published->files = grown;
+		file = &grown[published->n_files];
+		*file = (struct rendered_file){NULL, NULL};
+		published->n_files++;
+		if (asprintf(&file->name, RENDER_LIST_DIR "/%s", entry->d_name) < 0) {
+			file->name = NULL;
+			return -ENOMEM;
+		}
+		r = fileio_read_own(instance->dir_fd, file->name, INSTANCE_CONFIG_LIMIT, &file->content, NULL);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+int instance_read_published(struct instance *instance, struct published *ret, struct error *err)
+{
+	_cleanup_(published_done) struct published published = PUBLISHED_INIT;
+	int r;
+
+	r = fileio_read_own(instance->dir_fd, CONFIG, INSTANCE_CONFIG_LIMIT, &published.text, &published.length);
+	if (r == -ENOENT)
+		r = 0;
+	if (r == 0)
+		r = read_list_files(instance, &published);
+	if (r < 0)
+		return error_set_errno(err, r, "cannot read the configuration in %s", instance->directory);
+	*ret = published;
+	published = PUBLISHED_INIT;
+	return 0;
+}
+
+void published_done(struct published *published)
+{
+	for (size_t i = 0; i < published->n_files; i++) {
+		free(published->files[i].name);
+		free(published->files[i].content);
+	}
+	free(published->files);
+	free(published->text);
+	*published = PUBLISHED_INIT;
+}
+
+int instance_publish(struct instance *instance, const char *text, size_t length, const struct rendered_file *files,
+	size_t n_files, struct error *err)
+{
+	int r = text ? write_files(instance->dir_fd, text, length, files, n_files, true)
+		     : fileio_unlink(instance->dir_fd, CONFIG);
+
+	if (r < 0)
+		return error_set_errno(err, r, "cannot write the configuration in %s", instance->directory);
+	return 0;
+}
+
+void instance_remove_unused_files(struct instance *instance, const struct rendered *rendered)
+{
+	_cleanup_(cleanup_closedir) DIR *dir = NULL;
+
+	if (open_lists(instance, &dir) < 0 || !dir)
+		return;
+	for (struct dirent *entry = readdir(dir); entry; entry = readdir(dir)) {
+		bool used = streq(entry->d_name, ".") || streq(entry->d_name, "..");
+
+		for (size_t i = 0; !used && i < rendered->n_files; i++)
+			used = streq(rendered->files[i].name + strlen(RENDER_LIST_DIR "/"), entry->d_name);
+		if (!used)
+			unlinkat(dirfd(dir), entry->d_name, 0);
+	}
+}
+
+/* Over everything that HAProxy reads, each part with its name and length. */
+static int digest(struct instance *instance, const struct rendered *rendered, char ret[DIGEST_SIZE])
+{
+	_cleanup_free_ char *own = NULL;
+	gnutls_hash_hd_t hash;
+	uint8_t bytes[32];
+	size_t own_length;
+	int r;
+
+	r = fileio_read_own(AT_FDCWD, instance->own_config, INSTANCE_CONFIG_LIMIT, &own, &own_length);
+	if (r < 0)
+		return r;
+	if (gnutls_hash_init(&hash, GNUTLS_DIG_SHA256) < 0)
+		return -ENOMEM;
+	r = gnutls_hash(hash, rendered->text, rendered->length + 1);
+	if (r >= 0)
+		r = gnutls_hash(hash, own, own_length + 1);
+	for (size_t i = 0; r >= 0 && i < rendered->n_files; i++) {
+		r = gnutls_hash(hash, rendered->files[i].name, strlen(rendered->files[i].name) + 1);
+		if (r >= 0)
+			r = gnutls_hash(hash, rendered->files[i].content, strlen(rendered->files[i].content) + 1);
+	}
+	gnutls_hash_deinit(hash, bytes);
+	if (r < 0)
+		return -EIO;
+	text_hex(bytes, sizeof(bytes), ret);
+	return 0;
+}
+
+int instance_forget_applied(struct instance *instance, struct error *err)
+{
+	if (unlinkat(instance->dir_fd, APPLIED, 0) < 0 && errno != ENOENT)
+		return error_set_errno(err, -errno, "cannot remove %s/" APPLIED, instance->directory);
+	return 0;
+}
+
+/* Needs no fsync: after a power cut HAProxy does not run, and is started anew in any case. */
+int instance_record_applied(struct instance *instance, const struct rendered *rendered, struct error *err)
+{
+	char text[DIGEST_SIZE];
+	int r;
+
+	r = digest(instance, rendered, text);
+	if (r == 0)
+		r = fileio_write_volatile(instance->dir_fd, APPLIED, text, DIGEST_SIZE - 1, 0600);
+	if (r < 0)
+		return error_set_errno(err, r, "cannot write %s/" APPLIED, instance->directory);
+	return 0;
+}
+
+bool instance_is_applied(struct instance *instance, const struct rendered *rendered)
+{
+	_cleanup_free_ char *recorded = NULL;
+	char text[DIGEST_SIZE];
+
+	return fileio_read_own(instance->dir_fd, APPLIED, DIGEST_SIZE, &recorded, NULL) == 0 &&
+		digest(instance, rendered, text) == 0 && streq(recorded, text);
+}

@@ -1,0 +1,540 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/instance/instance.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/un.h>
+
+#include "agent/base/fileio.h"
+#include "agent/base/log.h"
+#include "agent/base/process.h"
+#include "agent/base/text.h"
+#include "agent/instance/internal.h"
+
+#define DELETED "definition.deleted"
+
+/* HAProxy binds a socket under its name and a suffix of up to 11 characters, and renames it. */
+enum { SOCKET_NAME_MAX = sizeof(((struct sockaddr_un *)NULL)->sun_path) - 12 };
+
+void apply_result_done(struct apply_result *result)
+{
+	plan_done(&result->plan);
+	free(result->verdict);
+	rendered_done(&result->rendered);
+	load_balancer_unref(result->lb);
+	*result = APPLY_RESULT_INIT;
+}
+
+static int make_paths(struct instance *instance)
+{
+	const struct instance_settings *s = instance->settings;
+
+	if (asprintf(&instance->directory, "%s/%s", s->base_path, instance->id) < 0 ||
+		asprintf(&instance->config_file, "%s/haproxy.cfg", instance->directory) < 0 ||
+		asprintf(&instance->own_config, "%s/amphorad.cfg", instance->directory) < 0 ||
+		asprintf(&instance->pid_file, "%s/%s.pid", instance->directory, instance->id) < 0 ||
+		asprintf(&instance->log_file, "%s/haproxy.log", instance->directory) < 0 ||
+		asprintf(&instance->stats_socket, "%s/%s.sock", s->run_dir, instance->id) < 0 ||
+		asprintf(&instance->master_socket, "%s/%s.master", s->run_dir, instance->id) < 0)
+		return -ENOMEM;
+	return 0;
+}
+
+int instance_adopt(struct instance *instance, struct error *err)
+{
+	const struct instance_settings *s = instance->settings;
+	struct supervisor_spec spec = {
+		.lb_id = instance->id,
+		.haproxy_cmd = s->haproxy_cmd,
+		.directory = instance->directory,
+		.config = instance->config_file,
+		.own_config = instance->own_config,
+		.master_socket = instance->master_socket,
+		.pid_file = instance->pid_file,
+		.log_file = instance->log_file,
+		.peer_name = instance->peer_name,
+		.network_namespace = s->network_namespace,
+	};
+
+	return s->supervisor->operations->adopt(s->supervisor, &spec, &instance->unit, err);
+}
+
+int instance_new(const char *lb_id, enum instance_owner owner, const struct instance_settings *settings,
+	struct instance **ret, struct error *err)
+{
+	_cleanup_instance_ struct instance *instance = NULL;
+	int r;
+
+	instance = calloc(1, sizeof(*instance));
+	if (!instance)
+		return error_set_errno(err, -ENOMEM, "load balancer %s", lb_id);
+	instance->references = 1;
+	instance->dir_fd = -1;
+	instance->owner = owner;
+	instance->settings = settings;
+	snprintf(instance->id, sizeof(instance->id), "%s", lb_id);
+	pthread_mutex_init(&instance->lock, NULL);
+	pthread_mutex_init(&instance->view_lock, NULL);
+	r = make_paths(instance);
+	if (r < 0)
+		return error_set_errno(err, -ENOMEM, "load balancer %s", lb_id);
+	if (strlen(instance->master_socket) > SOCKET_NAME_MAX)
+		return error_set(err, ERROR_INTERNAL, NULL,
+			"%s is longer than a socket name can be (%d): choose a shorter run_dir",
+			instance->master_socket, (int)SOCKET_NAME_MAX);
+	if (mkdir(instance->directory, 0700) < 0 && errno != EEXIST)
+		return error_set_errno(err, -errno, "cannot create %s", instance->directory);
+	instance->dir_fd = open(instance->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	if (instance->dir_fd < 0)
+		return error_set_errno(err, -errno, "cannot open %s", instance->directory);
+	/* An empty folder of definitions marks a load balancer that is being created (see instance_converge()). */
+	if (owner == OWNER_DEFINITION && mkdirat(instance->dir_fd, "definition", 0700) < 0 && errno != EEXIST)
+		return error_set_errno(err, -errno, "cannot create %s/definition", instance->directory);
+	if (owner == OWNER_CONTROLLER) {
+		r = instance_load_uploaded(instance, err);
+		if (r < 0)
+			return r;
+	}
+	r = instance_adopt(instance, err);
+	if (r < 0)
+		return r;
+	*ret = TAKE_PTR(instance);
+	return 0;
+}
+
+struct instance *instance_ref(struct instance *instance)
+{
+	__atomic_add_fetch(&instance->references, 1, __ATOMIC_RELAXED);
+	return instance;
+}
+
+void instance_unref(struct instance *instance)
+{
+	if (!instance || __atomic_sub_fetch(&instance->references, 1, __ATOMIC_ACQ_REL) > 0)
+		return;
+	instance->settings->supervisor->operations->release(instance->unit);
+	stored_definition_done(&instance->current);
+	close_keep_errno(instance->dir_fd);
+	pthread_mutex_destroy(&instance->lock);
+	pthread_mutex_destroy(&instance->view_lock);
+	free(instance->trouble);
+	free(instance->peer_name);
+	free(instance->running);
+	free(instance->directory);
+	free(instance->config_file);
+	free(instance->own_config);
+	free(instance->stats_socket);
+	free(instance->master_socket);
+	free(instance->pid_file);
+	free(instance->log_file);
+	free(instance);
+}
+
+bool instance_haproxy_runs(struct instance *instance)
+{
+	return instance->settings->supervisor->operations->pid(instance->unit) != 0;
+}
+
+void instance_set_trouble(struct instance *instance, const char *trouble)
+{
+	LOCK_SCOPE(&instance->view_lock);
+	free(instance->trouble);
+	instance->trouble = trouble ? strdup(trouble) : NULL;
+}
+
+int instance_set_running(struct instance *instance, const char *text, size_t length)
+{
+	char *copy = NULL;
+
+	if (text) {
+		copy = malloc(length + 1);
+		if (!copy)
+			return -ENOMEM;
+		memcpy(copy, text, length);
+		copy[length] = '\0';
+	}
+	free(instance->running);
+	instance->running = copy;
+	instance->running_length = length;
+	return 0;
+}
+
+static void set_current(struct instance *instance, struct stored_definition *stored)
+{
+	LOCK_SCOPE(&instance->view_lock);
+	stored_definition_done(&instance->current);
+	instance->current = *stored;
+	instance->damaged = false;
+	*stored = STORED_DEFINITION_INIT;
+}
+
+static int tell_haproxy(struct instance *instance, const char *wanted, size_t length, struct error *err)
+{
+	int r = instance_write_own_config(instance, err);
+
+	if (r < 0)
+		return r;
+	return instance_haproxy_runs(instance) ? instance_reload_haproxy(instance, wanted, length, err)
+				      : instance_start_haproxy(instance, err);
+}
+
+/* Back to what was published before; "reached_haproxy" tells whether HAProxy runs the new text. */
+static void roll_back(struct instance *instance, const struct published *before, bool reached_haproxy)
+{
+	struct rendered old = {before->text, before->length, before->files, before->n_files};
+	_cleanup_error_ struct error problem = ERROR_INIT;
+	int r;
+
+	r = instance_publish(instance, before->text, before->length, before->files, before->n_files, &problem);
+	if (r == 0 && !before->text)
+		r = instance->settings->supervisor->operations->stop(instance->unit, 0, &problem);
+	else if (r == 0 && (reached_haproxy || !instance_haproxy_runs(instance)))
+		r = tell_haproxy(instance, before->text, before->length, &problem);
+	if (r == 0)
+		r = instance_set_running(instance, before->text, before->length);
+	if (r == 0 && before->text) {
+		instance_remove_unused_files(instance, &old);
+		r = instance_record_applied(instance, &old, &problem);
+	}
+	if (r < 0) {
+		log_lb(LOG_ERR, instance->id, "going back to the last configuration failed: %s",
+			error_message(&problem));
+		instance_set_trouble(instance, error_message(&problem));
+		instance_set_running(instance, NULL, 0);
+	}
+}
+
+/* publish -> apply -> confirm | roll back. */
+static int run_rendered(struct instance *instance, const struct rendered *rendered, struct published *before,
+	struct error *err)
+{
+	int r;
+
+	r = instance_read_published(instance, before, err);
+	if (r < 0)
+		return r;
+	r = instance_forget_applied(instance, err);
+	if (r < 0)
+		return r;
+	r = instance_publish(instance, rendered->text, rendered->length, rendered->files, rendered->n_files, err);
+	if (r == 0)
+		r = tell_haproxy(instance, rendered->text, rendered->length, err);
+	if (r == 0 && instance_set_running(instance, rendered->text, rendered->length) < 0)
+		r = error_set_errno(err, -ENOMEM, "configuration");
+	if (r < 0) {
+		roll_back(instance, before, false);
+		return r;
+	}
+	instance_remove_unused_files(instance, rendered);
+	return instance_record_applied(instance, rendered, err);
+}
+
+static int store(struct instance *instance, struct load_balancer *lb, struct error *err)
+{
+	_cleanup_stored_ struct stored_definition next = STORED_DEFINITION_INIT;
+	int r;
+
+	next.revision = instance->current.revision + 1;
+	next.lb = load_balancer_ref(lb);
+	store_now(next.updated_at);
+	snprintf(next.created_at, sizeof(next.created_at), "%s",
+		instance->current.lb ? instance->current.created_at : next.updated_at);
+	r = store_write(instance->dir_fd, &next, err);
+	if (r < 0)
+		return r;
+	set_current(instance, &next);
+	return 0;
+}
+
+static bool is_stored(struct instance *instance, const struct load_balancer *lb)
+{
+	_cleanup_free_ char *now = NULL, *wanted = NULL;
+
+	return instance->current.lb && definition_to_text(instance->current.lb, &now, NULL) == 0 &&
+		definition_to_text(lb, &wanted, NULL) == 0 && streq(now, wanted);
+}
+
+static int check_revision(struct instance *instance, int64_t if_match, struct error *err)
+{
+	if (if_match >= 0 && if_match != instance->current.revision)
+		return error_set(err, ERROR_STALE, NULL,
+			"If-Match names revision %lld, the load balancer is at %lld: read it again",
+			(long long)if_match, (long long)instance->current.revision);
+	return 0;
+}
+
+/* Plan of a change, with the reasons. */
+static int make_plan(struct instance *instance, const struct rendered *rendered, struct plan *ret, struct error *err)
+{
+	static const char unknown[] = "";
+	_cleanup_strv_ char **changed = NULL;
+	bool runs = instance_haproxy_runs(instance);
+
+	if (instance_changed_files(instance, rendered, &changed) < 0)
+		return error_set_errno(err, -ENOMEM, "plan");
+	/* It runs something that we do not know (a rollback failed): everything counts as changed. */
+	if (runs && !instance->running)
+		return plan_make(unknown, 0, rendered->text, rendered->length, changed, ret, err);
+	return plan_make(runs ? instance->running : NULL, instance->running_length, rendered->text, rendered->length,
+		changed, ret, err);
+}
+
+static int instance_refuse_controller(const struct instance *instance, struct error *err)
+{
+	return error_set(err, ERROR_CONFLICT, NULL,
+		"Load Balancer %s is immutable here: a controller owns its configuration", instance->id);
+}
+
+/* Everything but the stage and the plan, for a change that is really made. */
+static int commit(struct instance *instance, struct load_balancer *lb, const struct rendered *rendered,
+	const struct plan *plan, struct error *err)
+{
+	_cleanup_(published_done) struct published before = PUBLISHED_INIT;
+	int r;
+
+	if (plan->action != PLAN_NONE) {
+		r = run_rendered(instance, rendered, &before, err);
+		if (r < 0)
+			return r;
+	}
+	if (!is_stored(instance, lb)) {
+		r = store(instance, lb, err);
+		if (r < 0 && plan->action != PLAN_NONE) {
+			instance_forget_applied(instance, NULL);
+			roll_back(instance, &before, true);
+		}
+		if (r < 0)
+			return r;
+	}
+	instance_set_trouble(instance, NULL);
+	return 0;
+}
+
+int instance_apply(struct instance *instance, struct load_balancer *lb, const struct apply_options *options,
+	struct apply_result *ret, struct error *err)
+{
+	_cleanup_apply_result_ struct apply_result result = APPLY_RESULT_INIT;
+	int64_t started = process_now_ms();
+	int r;
+
+	if (instance->owner != OWNER_DEFINITION)
+		return instance_refuse_controller(instance, err);
+	LOCK_SCOPE(&instance->lock);
+	if (instance->deleted) {
+		error_set(err, ERROR_NOT_FOUND, NULL, "Load Balancer %s not found.", instance->id);
+		return -ESHUTDOWN;
+	}
+	r = check_revision(instance, options->if_match, err);
+	if (r < 0)
+		return r;
+	r = render_haproxy(instance->settings->template, lb, &instance->settings->render, &result.rendered, err);
+	if (r < 0)
+		return r;
+	r = make_plan(instance, &result.rendered, &result.plan, err);
+	if (r < 0)
+		return r;
+	if (options->dry_run || result.plan.action != PLAN_NONE) {
+		r = instance_write_own_config(instance, err);
+		if (r == 0)
+			r = instance_check_staged(instance, &result.rendered, &result.verdict, err);
+		if (r < 0)
+			return r;
+	}
+	result.created = !instance->current.lb;
+	if (!options->dry_run) {
+		r = commit(instance, lb, &result.rendered, &result.plan, err);
+		if (r < 0)
+			return r;
+		log_lb(LOG_NOTICE, instance->id, "revision %lld is in force: %s, %lld ms",
+			(long long)instance->current.revision, plan_action_name(result.plan.action),
+			(long long)(process_now_ms() - started));
+	}
+	result.revision = instance->current.revision;
+	result.lb = load_balancer_ref(lb);
+	result.duration_ms = process_now_ms() - started;
+	*ret = result;
+	result = APPLY_RESULT_INIT;
+	return 0;
+}
+
+static void mark_deleted(struct instance *instance)
+{
+	LOCK_SCOPE(&instance->view_lock);
+	instance->deleted = true;
+}
+
+/* Ends a deletion or a creation that was interrupted, or does one: the folder of definitions is gone for the next start
+ * from the rename on. */
+int instance_remove_all(struct instance *instance, struct error *err)
+{
+	int r;
+
+	r = fileio_rename(instance->dir_fd, "definition", instance->dir_fd, DELETED);
+	if (r < 0 && r != -ENOENT && r != -ENOTEMPTY && r != -EEXIST)
+		return error_set_errno(err, r, "cannot remove the definition");
+	/* Without its haproxy.cfg an uploaded load balancer is gone for the next start. */
+	if (instance->owner == OWNER_CONTROLLER) {
+		r = fileio_unlink(instance->dir_fd, "haproxy.cfg");
+		if (r < 0)
+			return error_set_errno(err, r, "cannot remove %s", instance->config_file);
+	}
+	mark_deleted(instance);
+	r = instance->settings->supervisor->operations->stop(instance->unit, 0, err);
+	if (r < 0)
+		return r;
+	instance_set_running(instance, NULL, 0);
+	unlink(instance->stats_socket);
+	r = fileio_remove_tree(AT_FDCWD, instance->directory);
+	if (r < 0)
+		return error_set_errno(err, r, "cannot remove %s", instance->directory);
+	return 0;
+}
+
+static bool deletion_was_interrupted(struct instance *instance)
+{
+	return faccessat(instance->dir_fd, DELETED, F_OK, 0) == 0;
+}
+
+/* Whether HAProxy runs exactly this, told by the record and the files. */
+static bool is_in_force(struct instance *instance, const struct rendered *rendered)
+{
+	_cleanup_(published_done) struct published published = PUBLISHED_INIT;
+	_cleanup_strv_ char **changed = NULL;
+
+	return instance_haproxy_runs(instance) && instance_is_applied(instance, rendered) &&
+		instance_read_published(instance, &published, NULL) == 0 && published.text &&
+		streq(published.text, rendered->text) &&
+		instance_changed_files(instance, rendered, &changed) == 0 && !changed;
+}
+
+static int converge(struct instance *instance, struct error *err)
+{
+	_cleanup_(published_done) struct published before = PUBLISHED_INIT;
+	_cleanup_rendered_ struct rendered rendered = RENDERED_INIT;
+	_cleanup_free_ char *verdict = NULL;
+	int r;
+
+	r = render_haproxy(instance->settings->template, instance->current.lb, &instance->settings->render, &rendered,
+		err);
+	if (r == 0)
+		r = instance_write_own_config(instance, err);
+	if (r < 0)
+		return r;
+	if (is_in_force(instance, &rendered)) {
+		log_lb(LOG_INFO, instance->id, "HAProxy runs revision %lld already",
+			(long long)instance->current.revision);
+		return instance_set_running(instance, rendered.text, rendered.length);
+	}
+	r = instance_check_staged(instance, &rendered, &verdict, err);
+	if (r < 0)
+		return r;
+	r = run_rendered(instance, &rendered, &before, err);
+	if (r < 0)
+		return r;
+	log_lb(LOG_NOTICE, instance->id, "HAProxy was brought to revision %lld", (long long)instance->current.revision);
+	return 0;
+}
+
+/* What runs is better than nothing: it goes on until a definition is sent. */
+static void set_damaged(struct instance *instance, const char *trouble)
+{
+	log_lb(LOG_ERR, instance->id, "%s; HAProxy, if it runs, goes on as it is", trouble);
+	instance_set_trouble(instance, trouble);
+	LOCK_SCOPE(&instance->view_lock);
+	instance->damaged = true;
+}
+
+int instance_converge(struct instance *instance, struct error *err)
+{
+	_cleanup_stored_ struct stored_definition stored = STORED_DEFINITION_INIT;
+	int r;
+
+	LOCK_SCOPE(&instance->lock);
+	fileio_remove_temporary(instance->dir_fd);
+	r = deletion_was_interrupted(instance) ? -ENOENT
+					       : store_read_current(instance->dir_fd, instance->id, &stored, err);
+	if (r == -ENOENT) {
+		log_lb(LOG_NOTICE, instance->id, "removing what an interrupted creation or deletion left");
+		r = instance_remove_all(instance, err);
+		return r < 0 ? r : -ENOENT;
+	}
+	if (r == -EBADMSG) {
+		set_damaged(instance, error_message(err));
+		return r;
+	}
+	if (r < 0)
+		return r;
+	set_current(instance, &stored);
+	r = converge(instance, err);
+	if (r < 0) {
+		log_lb(LOG_ERR, instance->id, "HAProxy does not run the stored definition: %s", error_message(err));
+		instance_set_trouble(instance, error_message(err));
+	}
+	return r;
+}
+
+int instance_delete(struct instance *instance, int64_t if_match, struct error *err)
+{
+	int r;
+
+	if (instance->owner != OWNER_DEFINITION)
+		return instance_refuse_controller(instance, err);
+	LOCK_SCOPE(&instance->lock);
+	if (instance->deleted || (!instance->current.lb && !instance->damaged))
+		return error_set(err, ERROR_NOT_FOUND, NULL, "Load Balancer %s not found.", instance->id);
+	r = check_revision(instance, if_match, err);
+	if (r < 0)
+		return r;
+	r = instance_remove_all(instance, err);
+	if (r < 0)
+		return r;
+	log_lb(LOG_NOTICE, instance->id, "deleted");
+	return 0;
+}
+
+int instance_stop(struct instance *instance, int graceful_ms, struct error *err)
+{
+	LOCK_SCOPE(&instance->lock);
+	return instance->settings->supervisor->operations->stop(instance->unit, graceful_ms, err);
+}
+
+int instance_current(struct instance *instance, struct stored_definition *ret, char **ret_trouble)
+{
+	LOCK_SCOPE(&instance->view_lock);
+	if (instance->deleted || !instance->current.lb)
+		return -ENOENT;
+	*ret = instance->current;
+	load_balancer_ref(ret->lb);
+	if (ret_trouble)
+		*ret_trouble = instance->trouble ? strdup(instance->trouble) : NULL;
+	return 0;
+}
+
+bool instance_is_stored(struct instance *instance)
+{
+	LOCK_SCOPE(&instance->view_lock);
+	return !instance->deleted && (instance->uploaded || instance->damaged || instance->current.lb);
+}
+
+int instance_discard_unstored(struct instance *instance, bool *ret_discarded, struct error *err)
+{
+	LOCK_SCOPE(&instance->lock);
+	*ret_discarded =
+		!instance->uploaded && !instance->damaged && !instance->current.lb && !instance->deleted;
+	if (!*ret_discarded)
+		return 0;
+	if (instance->owner == OWNER_CONTROLLER) {
+		mark_deleted(instance);
+		return 0;
+	}
+	return instance_remove_all(instance, err);
+}
+
+int instance_read_config(struct instance *instance, char **ret_text, size_t *ret_length, struct error *err)
+{
+	int r = fileio_read_own(AT_FDCWD, instance->config_file, INSTANCE_CONFIG_LIMIT, ret_text, ret_length);
+
+	if (r < 0)
+		return error_set_errno(err, r, "cannot read %s", instance->config_file);
+	return 0;
+}

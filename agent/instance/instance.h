@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * The life of one load balancer: stage -> check -> publish -> plan -> apply -> confirm | roll back.
+ *
+ * A change is one transaction. Its commit point is the stored definition (store.h), written after HAProxy was seen to run
+ * what it says; anything that fails before leaves HAProxy, its files and the stored definition as they were. The file
+ * "applied" says that HAProxy runs what is on disk: it is removed before the first byte is published and written again after
+ * HAProxy's confirmation. So after a crash at any instant instance_converge() knows whether HAProxy has to be told again.
+ *
+ * Files of a load balancer, in <base_path>/<id>/: definition/ (store.h), haproxy.cfg, lists/, amphorad.cfg (the second
+ * -f), servers-state, staged/, applied, <id>.pid, haproxy.log. Its sockets are in run_dir.
+ *
+ * Functions may be called from any thread; changes of one load balancer are serialised by its lock.
+ */
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "agent/base/error.h"
+#include "agent/definition/store.h"
+#include "agent/haproxy/plan.h"
+#include "agent/haproxy/runtime.h"
+#include "agent/render/haproxy.h"
+#include "agent/supervisor/supervisor.h"
+
+/* Whose configuration HAProxy runs: ours, rendered from a definition, or one that a controller uploaded. */
+enum instance_owner {
+	OWNER_DEFINITION,
+	OWNER_CONTROLLER,
+};
+
+/* What all instances share; outlives them. */
+struct instance_settings {
+	const char *base_path;
+	const char *run_dir;
+	const char *haproxy_cmd;
+	const char *network_namespace; /* NULL: none */
+	const char *haproxy_user;      /* NULL: as the agent */
+	const char *haproxy_group;
+	int64_t hard_stop_after_s;
+	int64_t max_old_workers;
+	struct haproxy_version version;
+	struct render_settings render;
+	const struct template *template;
+	struct supervisor *supervisor;
+	/* Called right before a worker is replaced, to read its counters a last time. May be NULL. */
+	void (*before_reload)(void *userdata, const char *lb_id, const char *stats_socket, const char *master_socket);
+	void *userdata;
+};
+
+struct instance {
+	char id[UUID_SIZE];
+	enum instance_owner owner; /* never changes */
+	const struct instance_settings *settings;
+	unsigned references;
+	pthread_mutex_t lock; /* one change at a time; everything below but the paths */
+	pthread_mutex_t view_lock; /* "current", "trouble" and "deleted", which readers see during a change */
+	struct stored_definition current; /* lb is NULL before the first is stored */
+	char *trouble;                    /* why HAProxy does not run what is stored, or NULL */
+	bool damaged;                     /* a definition was stored and cannot be read: HAProxy is left alone */
+	bool uploaded;                    /* OWNER_CONTROLLER: there is a haproxy.cfg */
+	bool deleted;
+	char *peer_name;                  /* OWNER_CONTROLLER: HAProxy's -L, or NULL */
+	struct supervisor_unit *unit;
+	char *running; /* the text that HAProxy runs, NULL if not known or not running */
+	size_t running_length;
+	int dir_fd;
+	/* Absolute paths. */
+	char *directory, *config_file, *own_config, *stats_socket, *master_socket, *pid_file, *log_file;
+};
+
+struct apply_options {
+	bool dry_run;
+	int64_t if_match;       /* revision, or -1: any */
+};
+
+struct apply_result {
+	bool created;
+	int64_t revision;
+	struct plan plan;
+	int64_t duration_ms;
+	char *verdict;           /* HAProxy's, with dry_run */
+	struct rendered rendered;/* with dry_run */
+	struct load_balancer *lb;/* what is in force (or would be); a reference */
+};
+
+#define APPLY_RESULT_INIT ((struct apply_result){0})
+#define _cleanup_apply_result_ _cleanup_(apply_result_done)
+void apply_result_done(struct apply_result *result);
+
+/* Opens or creates the folder and adopts a running HAProxy. One reference. */
+int instance_new(const char *lb_id, enum instance_owner owner, const struct instance_settings *settings,
+	struct instance **ret, struct error *err);
+struct instance *instance_ref(struct instance *instance);
+void instance_unref(struct instance *instance);
+DEFINE_CLEANUP(struct instance *, instance_unref);
+#define _cleanup_instance_ _cleanup_(instance_unrefp)
+
+/* Makes HAProxy run the stored definition, at the agent's start. Failure is remembered as "trouble". -ENOENT if none is
+ * stored: whatever an interrupted creation or deletion left is removed, and the instance is useless. */
+int instance_converge(struct instance *instance, struct error *err);
+
+/* OWNER_CONTROLLER: starts HAProxy if it does not run and was not stopped by the controller since the machine started. */
+int instance_resume(struct instance *instance, struct error *err);
+
+/* OWNER_CONTROLLER, Amphora API 1.0. An uploaded configuration is checked and replaces the one on disk; HAProxy is told by
+ * instance_control(). "group" lines are left out of it: the group is this machine's matter. A refused one is kept as
+ * haproxy.cfg.new-failed, ERROR_HAPROXY has HAProxy's words. */
+int instance_upload(struct instance *instance, const char *amphora_id, const char *text, size_t length,
+	struct error *err);
+
+enum instance_action {
+	INSTANCE_START,  /* nothing to do if it runs */
+	INSTANCE_STOP,   /* nothing to do if it does not */
+	INSTANCE_RELOAD, /* starts it if it does not run */
+};
+
+/* *ret_done is what was really done (a reload may have been a start). ERROR_APPLY has HAProxy's words. */
+int instance_control(struct instance *instance, enum instance_action action, enum instance_action *ret_done,
+	struct error *err);
+
+/* OWNER_CONTROLLER: stops HAProxy and removes everything. */
+int instance_remove(struct instance *instance, struct error *err);
+
+/* The name that Octavia gives a peer: base64 of SHA-1, as octavia.common.utils.base64_sha1_string() writes it, without '='. */
+int instance_peer_name(const char *amphora_id, char **ret);
+
+/* Takes a checked definition (a reference of its own). -ESHUTDOWN if the instance was deleted while the caller waited: it
+ * is of no use any more. */
+int instance_apply(struct instance *instance, struct load_balancer *lb, const struct apply_options *options,
+	struct apply_result *ret, struct error *err);
+
+/* Stops HAProxy and removes everything. */
+int instance_delete(struct instance *instance, int64_t if_match, struct error *err);
+
+/* Stops HAProxy and keeps what is stored (amphorad --stop-all). */
+int instance_stop(struct instance *instance, int graceful_ms, struct error *err);
+
+/* A copy of what is stored (its lb is a new reference) and of the trouble (NULL if none; owned). -ENOENT when deleted or
+ * not stored yet. */
+int instance_current(struct instance *instance, struct stored_definition *ret, char **ret_trouble);
+
+bool instance_is_stored(struct instance *instance);
+
+/* Ends an instance whose creation failed or was a dry run; *ret_discarded tells whether it was one. Its folder goes, except
+ * that of a failed upload, which holds the refused configuration. */
+int instance_discard_unstored(struct instance *instance, bool *ret_discarded, struct error *err);
+
+/* The haproxy.cfg on disk. */
+int instance_read_config(struct instance *instance, char **ret_text, size_t *ret_length, struct error *err);

@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/instance/internal.h"
+
+#include <fcntl.h>
+#include <gnutls/crypto.h>
+#include <gnutls/gnutls.h>
+#include <string.h>
+
+#include "agent/base/fileio.h"
+#include "agent/base/log.h"
+#include "agent/base/text.h"
+#include "agent/haproxy/check.h"
+
+/*
+ * Load balancers whose configuration a controller uploads (Amphora API 1.0). Upload and reload are two requests, so what
+ * is on disk may differ from what runs; "haproxy.cfg.running" is what HAProxy was last told. A controller's "stop" holds until
+ * the machine starts again, as with a unit that is enabled: its mark is in run_dir.
+ *
+ * Source: octavia/amphorae/backends/agent/api_server/loadbalancer.py.
+ */
+
+#define CONFIG "haproxy.cfg"
+#define CONFIG_NEW "haproxy.cfg.new"
+#define CONFIG_FAILED "haproxy.cfg.new-failed"
+#define CONFIG_RUNNING "haproxy.cfg.running"
+#define PEER_NAME "peer-name"
+
+enum { PEER_NAME_LIMIT = 64 };
+
+int instance_peer_name(const char *amphora_id, char **ret)
+{
+	gnutls_datum_t input, encoded;
+	uint8_t hash[20];
+
+	if (gnutls_hash_fast(GNUTLS_DIG_SHA1, amphora_id, strlen(amphora_id), hash) < 0)
+		return -EIO;
+	input = (gnutls_datum_t){hash, sizeof(hash)};
+	if (gnutls_base64_encode2(&input, &encoded) < 0)
+		return -ENOMEM;
+	for (unsigned i = 0; i < encoded.size; i++)
+		switch (encoded.data[i]) {
+		case '+':
+			encoded.data[i] = '_';
+			break;
+		case '/':
+			encoded.data[i] = '-';
+			break;
+		}
+	/* HAProxy takes a leading '-' for an option. */
+	if (encoded.data[0] == '-')
+		encoded.data[0] = 'x';
+	*ret = strndup((char *)encoded.data, strcspn((char *)encoded.data, "="));
+	gnutls_free(encoded.data);
+	return *ret ? 0 : -ENOMEM;
+}
+
+static char *stopped_mark(const struct instance *instance)
+{
+	char *path;
+
+	return asprintf(&path, "%s/%s.stopped", instance->settings->run_dir, instance->id) < 0 ? NULL : path;
+}
+
+static bool is_peer_name(const char *name)
+{
+	return name[0] &&
+		strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-") == strlen(name) &&
+		name[0] != '-';
+}
+
+int instance_load_uploaded(struct instance *instance, struct error *err)
+{
+	_cleanup_free_ char *peer = NULL;
+
+	(void)err;
+	instance->uploaded = faccessat(instance->dir_fd, CONFIG, F_OK, 0) == 0;
+	/* Either may be missing: the configuration was uploaded to another agent. */
+	if (fileio_read_own(instance->dir_fd, PEER_NAME, PEER_NAME_LIMIT, &peer, NULL) == 0 && is_peer_name(peer))
+		instance->peer_name = TAKE_PTR(peer);
+	if (fileio_read_own(instance->dir_fd, CONFIG_RUNNING, INSTANCE_CONFIG_LIMIT, &instance->running,
+		    &instance->running_length) < 0)
+		instance->running = NULL;
+	return 0;
+}
+
+/* Without the "group" lines of the global section: an older controller writes them, and a second one is an error. */
+static int without_group(const char *text, size_t length, char **ret, size_t *ret_length)
+{
+	_cleanup_text_ struct text kept = TEXT_INIT;
+	const char *end = text + length;
+	bool in_global = false;
+
+	for (const char *line = text; line < end;) {
+		const char *newline = memchr(line, '\n', (size_t)(end - line));
+		const char *next = newline ? newline + 1 : end, *word = line;
+		size_t word_length;
+
+		while (word < next && (*word == ' ' || *word == '\t'))
+			word++;
+		for (word_length = 0; word + word_length < next && !strchr(" \t\r\n", word[word_length]);)
+			word_length++;
+		/* Sections begin in the first column in what controllers write. */
+		if (word == line && word_length > 0 && *word != '#')
+			in_global = word_length == 6 && memcmp(word, "global", 6) == 0;
+		else if (in_global && word_length == 5 && memcmp(word, "group", 5) == 0) {
+			line = next;
+			continue;
+		}
+		text_append_bytes(&kept, line, (size_t)(next - line));
+		line = next;
+	}
+	return text_finish(&kept, ret, ret_length);
+}
+
+static int set_peer_name(struct instance *instance, const char *amphora_id, struct error *err)
+{
+	const struct supervisor_operations *operations = instance->settings->supervisor->operations;
+	_cleanup_free_ char *name = NULL;
+	int r;
+
+	r = instance_peer_name(amphora_id, &name);
+	if (r < 0)
+		return error_set_errno(err, r, "peer name");
+	if (streq_null(name, instance->peer_name))
+		return 0;
+	r = fileio_write(instance->dir_fd, PEER_NAME, name, strlen(name), 0600);
+	if (r < 0)
+		return error_set_errno(err, r, "cannot write %s/" PEER_NAME, instance->directory);
+	free(instance->peer_name);
+	instance->peer_name = TAKE_PTR(name);
+	/* A running HAProxy keeps the name that it was started with. */
+	operations->release(TAKE_PTR(instance->unit));
+	return instance_adopt(instance, err);
+}
+
+static int refuse_definition(const struct instance *instance, struct error *err)
+{
+	return error_set(err, ERROR_CONFLICT, NULL,
+		"load balancer %s has a definition; delete it before a controller takes over", instance->id);
+}
+
+/* Says so in the log too: whoever debugs a controller looks there. */
+static int keep_failed(struct instance *instance, int r, const struct error *problem)
+{
+	if (renameat(instance->dir_fd, CONFIG_NEW, instance->dir_fd, CONFIG_FAILED) < 0)
+		log_lb(LOG_WARNING, instance->id, CONFIG_FAILED " cannot be kept: %m");
+	log_lb(LOG_ERR, instance->id, "uploaded configuration is refused and kept as %s/" CONFIG_FAILED ": %s",
+		instance->directory, error_message(problem));
+	return r;
+}
+
+static void set_uploaded(struct instance *instance)
+{
+	LOCK_SCOPE(&instance->view_lock);
+	instance->uploaded = true;
+}
+
+int instance_upload(struct instance *instance, const char *amphora_id, const char *text, size_t length,
+	struct error *err)
+{
+	_cleanup_free_ char *kept = NULL, *verdict = NULL;
+	size_t kept_length;
+	int r;
+
+	if (instance->owner != OWNER_CONTROLLER)
+		return refuse_definition(instance, err);
+	LOCK_SCOPE(&instance->lock);
+	if (instance->deleted) {
+		error_set(err, ERROR_NOT_FOUND, NULL, "No loadbalancer with UUID: %s", instance->id);
+		return -ESHUTDOWN;
+	}
+	r = without_group(text, length, &kept, &kept_length);
+	if (r < 0)
+		return error_set_errno(err, r, "configuration");
+	r = set_peer_name(instance, amphora_id, err);
+	if (r == 0)
+		r = instance_write_own_config(instance, err);
+	if (r < 0)
+		return r;
+	r = fileio_write(instance->dir_fd, CONFIG_NEW, kept, kept_length, 0600);
+	if (r < 0)
+		return error_set_errno(err, r, "cannot write %s/" CONFIG_NEW, instance->directory);
+	r = haproxy_check(instance->settings->haproxy_cmd, instance->directory, CONFIG_NEW, instance->own_config,
+		instance->peer_name, &verdict, err);
+	if (r < 0)
+		return keep_failed(instance, r, err);
+	r = fileio_rename(instance->dir_fd, CONFIG_NEW, instance->dir_fd, CONFIG);
+	if (r < 0)
+		return error_set_errno(err, r, "cannot write %s", instance->config_file);
+	set_uploaded(instance);
+	log_lb(LOG_NOTICE, instance->id, "configuration uploaded, %zu bytes", kept_length);
+	return 0;
+}
+
+/* Remembers what HAProxy was told. Its loss costs only the health of members at the next reload. */
+static void note_running(struct instance *instance, const char *text, size_t length)
+{
+	if (instance_set_running(instance, text, length) < 0 ||
+		fileio_write_volatile(instance->dir_fd, CONFIG_RUNNING, text, length, 0600) < 0)
+		log_lb(LOG_WARNING, instance->id, CONFIG_RUNNING " cannot be written");
+}
+
+static int start(struct instance *instance, struct error *err)
+{
+	_cleanup_free_ char *text = NULL, *mark = stopped_mark(instance);
+	size_t length;
+	int r;
+
+	if (mark)
+		unlink(mark);
+	if (instance_haproxy_runs(instance))
+		return 0;
+	r = instance_read_config(instance, &text, &length, err);
+	if (r == 0)
+		r = instance_write_own_config(instance, err);
+	if (r == 0)
+		r = instance_start_haproxy(instance, err);
+	if (r < 0) {
+		instance_set_trouble(instance, error_message(err));
+		return r;
+	}
+	note_running(instance, text, length);
+	instance_set_trouble(instance, NULL);
+	return 0;
+}
+
+static int reload(struct instance *instance, struct error *err)
+{
+	_cleanup_free_ char *text = NULL;
+	size_t length;
+	int r;
+
+	r = instance_read_config(instance, &text, &length, err);
+	if (r == 0)
+		r = instance_write_own_config(instance, err);
+	if (r == 0)
+		r = instance_reload_haproxy(instance, text, length, err);
+	if (r < 0) {
+		instance_set_trouble(instance, error_message(err));
+		return r;
+	}
+	note_running(instance, text, length);
+	instance_set_trouble(instance, NULL);
+	return 0;
+}
+
+static int stop(struct instance *instance, struct error *err)
+{
+	_cleanup_free_ char *mark = stopped_mark(instance);
+	int r;
+
+	r = instance->settings->supervisor->operations->stop(instance->unit, 0, err);
+	if (r < 0)
+		return r;
+	if (!mark || fileio_write_volatile(AT_FDCWD, mark, "", 0, 0600) < 0)
+		log_lb(LOG_WARNING, instance->id, "the next start of amphorad will start HAProxy again: no mark in %s",
+			instance->settings->run_dir);
+	fileio_unlink(instance->dir_fd, CONFIG_RUNNING);
+	return instance_set_running(instance, NULL, 0);
+}
+
+int instance_control(struct instance *instance, enum instance_action action, enum instance_action *ret_done,
+	struct error *err)
+{
+	int r;
+
+	if (instance->owner != OWNER_CONTROLLER)
+		return refuse_definition(instance, err);
+	LOCK_SCOPE(&instance->lock);
+	if (instance->deleted)
+		return error_set(err, ERROR_NOT_FOUND, NULL, "No loadbalancer with UUID: %s", instance->id);
+	if (action == INSTANCE_RELOAD && !instance_haproxy_runs(instance))
+		action = INSTANCE_START;
+	r = action == INSTANCE_START ? start(instance, err)
+		: action == INSTANCE_STOP ? stop(instance, err)
+					  : reload(instance, err);
+	if (r < 0)
+		return r;
+	*ret_done = action;
+	return 0;
+}
+
+int instance_resume(struct instance *instance, struct error *err)
+{
+	_cleanup_free_ char *mark = stopped_mark(instance);
+
+	LOCK_SCOPE(&instance->lock);
+	fileio_remove_temporary(instance->dir_fd);
+	if (!instance->uploaded || instance_haproxy_runs(instance) || (mark && access(mark, F_OK) == 0))
+		return 0;
+	return start(instance, err);
+}
+
+int instance_remove(struct instance *instance, struct error *err)
+{
+	_cleanup_free_ char *mark = stopped_mark(instance);
+	int r;
+
+	if (instance->owner != OWNER_CONTROLLER)
+		return refuse_definition(instance, err);
+	LOCK_SCOPE(&instance->lock);
+	r = instance->deleted ? 0 : instance_remove_all(instance, err);
+	if (r == 0 && mark)
+		unlink(mark);
+	return r;
+}
