@@ -83,7 +83,7 @@ static json_t *json_of_words(const struct error *err)
 	_cleanup_text_ struct text words = TEXT_INIT;
 	size_t n;
 
-	if (err->pointer) {
+	if (err->pointer && err->pointer[0]) {
 		text_append(&words, err->pointer);
 		text_append(&words, ": ");
 	}

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "api/lbaas_v2/handlers.h"
+
+#include <string.h>
+
+#include "agent/base/text.h"
+
+/* The declarative door: PUT, GET and DELETE of a whole load balancer. */
+
+int lbaas_find(const struct request *request, struct found_load_balancer *ret, struct error *err)
+{
+	_cleanup_found_ struct found_load_balancer found = {0};
+	int r;
+
+	r = registry_get(request->agent->registry, request->parameters[0], &found.instance, err);
+	if (r < 0)
+		return r;
+	r = instance_current(found.instance, &found.stored, &found.trouble);
+	if (r < 0)
+		return error_set(err, ERROR_NOT_FOUND, NULL, "Load Balancer %s not found.", request->parameters[0]);
+	*ret = found;
+	found = (struct found_load_balancer){0};
+	return 0;
+}
+
+void lbaas_found_done(struct found_load_balancer *found)
+{
+	instance_unref(found->instance);
+	stored_definition_done(&found->stored);
+	free(found->trouble);
+	*found = (struct found_load_balancer){0};
+}
+
+/* RFC 9110, 13.1.1: "*" matches what exists; revisions are strong tags of digits. *ret is -1 without the header. */
+static int parse_if_match(const struct request *request, int64_t *ret, struct error *err)
+{
+	const char *header = request_header(request, "If-Match");
+	_cleanup_free_ char *number = NULL;
+	size_t length = header ? strlen(header) : 0;
+	int64_t revision;
+
+	*ret = -1;
+	if (!header)
+		return 0;
+	if (streq(header, "*")) {
+		_cleanup_instance_ struct instance *instance = NULL;
+
+		if (registry_get(request->agent->registry, request->parameters[0], &instance, NULL) < 0)
+			return error_set(err, ERROR_STALE, NULL, "If-Match: * and there is no such load balancer");
+		return 0;
+	}
+	if (length >= 2 && header[0] == '"' && header[length - 1] == '"')
+		number = strndup(header + 1, length - 2);
+	else
+		number = strdup(header);
+	if (!number)
+		return error_set_errno(err, -ENOMEM, "If-Match");
+	if (text_to_int64(number, &revision) < 0 || revision < 0)
+		return error_set(err, ERROR_STALE, NULL, "If-Match: %s is no revision of this load balancer", header);
+	*ret = revision;
+	return 0;
+}
+
+static json_t *strings(char *const *list)
+{
+	json_t *array = json_array();
+
+	STRV_FOREACH(string, list)
+		json_array_append_new(array, json_string(*string));
+	return array;
+}
+
+static json_t *dry_run_json(const struct apply_result *result)
+{
+	return json_pack("{s:s, s:o, s:[], s:s#, s:s}", "action", plan_action_name(result->plan.action), "reasons",
+		strings(result->plan.reasons), "commands", "haproxy_cfg", result->rendered.text,
+		(int)result->rendered.length, "haproxy_verdict", result->verdict);
+}
+
+static json_t *apply_json(const struct apply_result *result)
+{
+	return json_pack("{s:s, s:o, s:I}", "action", plan_action_name(result->plan.action), "reasons",
+		strings(result->plan.reasons), "duration_ms", (json_int_t)result->duration_ms);
+}
+
+static int answer_apply(const struct apply_result *result, bool dry_run, struct response *response, struct error *err)
+{
+	json_t *document = NULL;
+	int r;
+
+	r = definition_to_json(result->lb, &document);
+	if (r == 0 && dry_run)
+		r = json_object_set_new(document, "dry_run", dry_run_json(result));
+	if (r == 0 && !dry_run)
+		r = json_object_set_new(document, "revision", json_integer(result->revision));
+	if (r == 0 && !dry_run)
+		r = json_object_set_new(document, "apply", apply_json(result));
+	if (r == 0 && !dry_run)
+		r = response_add_header(response, "ETag", "\"%lld\"", (long long)result->revision);
+	if (r == 0 && !dry_run)
+		r = response_add_header(response, "Amphorad-Apply", "%s", plan_action_name(result->plan.action));
+	if (r < 0) {
+		json_decref(document);
+		return error_set_errno(err, -ENOMEM, "reply");
+	}
+	return response_set_json(response, result->created && !dry_run ? 201 : 200, document);
+}
+
+int lbaas_put_definition(const struct request *request, struct response *response, struct error *err)
+{
+	_cleanup_apply_result_ struct apply_result result = APPLY_RESULT_INIT;
+	_cleanup_load_balancer_ struct load_balancer *lb = NULL;
+	struct apply_options options = {.if_match = -1};
+	const char *lb_id = request->parameters[0];
+	int r;
+
+	if (!text_is_uuid(lb_id))
+		return error_set(err, ERROR_INVALID, NULL,
+			"the load balancer's id in the path must be a UUID in lower case");
+	r = request_query_bool(request, "dry_run", &options.dry_run, err);
+	if (r == 0)
+		r = parse_if_match(request, &options.if_match, err);
+	if (r == 0)
+		r = definition_parse(lb_id, request->body, request->body_length,
+			&request->agent->definition_defaults, &lb, err);
+	if (r == 0)
+		r = registry_apply(request->agent->registry, lb, &options, &result, err);
+	if (r < 0)
+		return r;
+	return answer_apply(&result, options.dry_run, response, err);
+}
+
+int lbaas_get_definition(const struct request *request, struct response *response, struct error *err)
+{
+	_cleanup_found_ struct found_load_balancer found = {0};
+	json_t *document;
+	int r;
+
+	r = lbaas_find(request, &found, err);
+	if (r < 0)
+		return r;
+	if (definition_to_json(found.stored.lb, &document) < 0 ||
+		response_add_header(response, "ETag", "\"%lld\"", (long long)found.stored.revision) < 0)
+		return error_set_errno(err, -ENOMEM, "definition");
+	return response_set_json(response, 200, document);
+}
+
+int lbaas_delete_definition(const struct request *request, struct response *response, struct error *err)
+{
+	int64_t if_match;
+	int r;
+
+	r = parse_if_match(request, &if_match, err);
+	if (r == 0)
+		r = registry_delete(request->agent->registry, request->parameters[0], if_match, err);
+	if (r < 0)
+		return r;
+	health_forget(request->agent->health, request->parameters[0]);
+	response->status = 204;
+	return response_add_header(response, "Amphorad-Apply", "stop") < 0 ? error_set_errno(err, -ENOMEM, "reply") : 0;
+}
+
+int lbaas_get_haproxy_cfg(const struct request *request, struct response *response, struct error *err)
+{
+	_cleanup_found_ struct found_load_balancer found = {0};
+	char *text;
+	size_t length;
+	int r;
+
+	r = lbaas_find(request, &found, err);
+	if (r == 0)
+		r = instance_read_config(found.instance, &text, &length, err);
+	if (r < 0)
+		return r;
+	if (response_add_header(response, "ETag", "\"%lld\"", (long long)found.stored.revision) < 0) {
+		free(text);
+		return error_set_errno(err, -ENOMEM, "reply");
+	}
+	response_set_body(response, 200, "text/plain; charset=utf-8", text, length);
+	return 0;
+}

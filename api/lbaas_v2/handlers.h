@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * Handlers of the load-balancing API v2. What each route does stands in routes.c and openapi terms in the manual; the
+ * object model, field names and error bodies are those of the Octavia API v2.
+ */
+
+#include "agent/agent.h"
+#include "api/request.h"
+#include "api/response.h"
+
+/* loadbalancers.c */
+int lbaas_list_load_balancers(const struct request *request, struct response *response, struct error *err);
+int lbaas_get_load_balancer(const struct request *request, struct response *response, struct error *err);
+int lbaas_get_status(const struct request *request, struct response *response, struct error *err);
+int lbaas_get_stats(const struct request *request, struct response *response, struct error *err);
+
+/* definitions.c */
+int lbaas_put_definition(const struct request *request, struct response *response, struct error *err);
+int lbaas_get_definition(const struct request *request, struct response *response, struct error *err);
+int lbaas_delete_definition(const struct request *request, struct response *response, struct error *err);
+int lbaas_get_haproxy_cfg(const struct request *request, struct response *response, struct error *err);
+
+/* Shared by the two: the load balancer that the path names, as it is stored now. */
+struct found_load_balancer {
+	struct instance *instance;
+	struct stored_definition stored;
+	char *trouble;
+};
+int lbaas_find(const struct request *request, struct found_load_balancer *ret, struct error *err);
+void lbaas_found_done(struct found_load_balancer *found);
+#define _cleanup_found_ _cleanup_(lbaas_found_done)

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "api/lbaas_v2/handlers.h"
+
+#include <string.h>
+
+#include "agent/base/text.h"
+#include "agent/health/status.h"
+
+/* Reading: the resource, its status tree and its statistics. */
+
+enum {
+	SNAPSHOT_MAX_AGE_MS = 1000, /* a status is at most this old; many readers share one look at HAProxy */
+};
+
+static int take_snapshot(const struct request *request, const struct instance *instance, int64_t max_age_ms,
+	struct health_snapshot **ret, struct error *err)
+{
+	struct health_target target = {.stats_socket = instance->stats_socket,
+		.master_socket = instance->master_socket};
+
+	memcpy(target.lb_id, instance->id, sizeof(target.lb_id));
+	return health_snapshot(request->agent->health, &target, max_age_ms, ret, err);
+}
+
+/* Octavia's words; our extra member "trouble" says what is wrong. */
+static int resource(const struct request *request, struct instance *instance, const struct stored_definition *stored,
+	const char *trouble, json_t **ret, struct error *err)
+{
+	_cleanup_snapshot_ struct health_snapshot *snapshot = NULL;
+	json_auto_t *lb = NULL;
+	int r;
+
+	r = take_snapshot(request, instance, SNAPSHOT_MAX_AGE_MS, &snapshot, err);
+	if (r < 0)
+		return r;
+	if (definition_lb_resource(stored->lb, &lb) < 0 ||
+		json_object_set_new(lb, "vip_address",
+			json_string(stored->lb->vip_address ? stored->lb->vip_address
+							    : request->agent->config->default_vip_address)) < 0 ||
+		json_object_set_new(lb, "provisioning_status", json_string(trouble ? "ERROR" : "ACTIVE")) < 0 ||
+		json_object_set_new(lb, "operating_status",
+			json_string(operating_status_name(status_of_load_balancer(stored->lb, snapshot)))) < 0 ||
+		json_object_set_new(lb, "created_at", json_string(stored->created_at)) < 0 ||
+		json_object_set_new(lb, "updated_at", json_string(stored->updated_at)) < 0 ||
+		json_object_set_new(lb, "revision", json_integer(stored->revision)) < 0 ||
+		json_object_set_new(lb, "trouble", trouble ? json_string(trouble) : json_null()) < 0)
+		return error_set_errno(err, -ENOMEM, "load balancer");
+	*ret = TAKE_PTR(lb);
+	return 0;
+}
+
+int lbaas_list_load_balancers(const struct request *request, struct response *response, struct error *err)
+{
+	_cleanup_(registry_list_freep) struct instance **instances = NULL;
+	json_auto_t *list = json_array();
+	json_t *body;
+	int r;
+
+	if (registry_list(request->agent->registry, &instances) < 0)
+		return error_set_errno(err, -ENOMEM, "load balancers");
+	for (struct instance **instance = instances; *instance; instance++) {
+		_cleanup_stored_ struct stored_definition stored = STORED_DEFINITION_INIT;
+		_cleanup_free_ char *trouble = NULL;
+		json_t *lb;
+
+		if (instance_current(*instance, &stored, &trouble) < 0)
+			continue; /* deleted meanwhile */
+		r = resource(request, *instance, &stored, trouble, &lb, err);
+		if (r < 0)
+			return r;
+		if (json_array_append_new(list, lb) < 0)
+			return error_set_errno(err, -ENOMEM, "load balancers");
+	}
+	body = json_pack("{s:O}", "loadbalancers", list);
+	return body ? response_set_json(response, 200, body) : error_set_errno(err, -ENOMEM, "load balancers");
+}
+
+int lbaas_get_load_balancer(const struct request *request, struct response *response, struct error *err)
+{
+	_cleanup_found_ struct found_load_balancer found = {0};
+	json_t *lb, *body;
+	int r;
+
+	r = lbaas_find(request, &found, err);
+	if (r == 0)
+		r = resource(request, found.instance, &found.stored, found.trouble, &lb, err);
+	if (r < 0)
+		return r;
+	body = json_pack("{s:o}", "loadbalancer", lb);
+	return body ? response_set_json(response, 200, body) : error_set_errno(err, -ENOMEM, "load balancer");
+}
+
+int lbaas_get_status(const struct request *request, struct response *response, struct error *err)
+{
+	_cleanup_found_ struct found_load_balancer found = {0};
+	_cleanup_snapshot_ struct health_snapshot *snapshot = NULL;
+	json_t *tree;
+	int r;
+
+	r = lbaas_find(request, &found, err);
+	if (r == 0)
+		r = take_snapshot(request, found.instance, SNAPSHOT_MAX_AGE_MS, &snapshot, err);
+	if (r < 0)
+		return r;
+	if (status_tree(found.stored.lb, snapshot, &tree) < 0)
+		return error_set_errno(err, -ENOMEM, "status");
+	return response_set_json(response, 200, tree);
+}
+
+static json_t *totals_json(const struct listener_totals *totals, int64_t active, const char *id)
+{
+	return json_pack("{s:s*, s:I, s:I, s:I, s:I, s:I}", "id", id, "bytes_in", (json_int_t)totals->bytes_in,
+		"bytes_out", (json_int_t)totals->bytes_out, "active_connections", (json_int_t)active,
+		"total_connections", (json_int_t)totals->total_connections, "request_errors",
+		(json_int_t)totals->request_errors);
+}
+
+int lbaas_get_stats(const struct request *request, struct response *response, struct error *err)
+{
+	_cleanup_found_ struct found_load_balancer found = {0};
+	_cleanup_snapshot_ struct health_snapshot *snapshot = NULL;
+	struct listener_totals sum = {0};
+	json_auto_t *listeners = json_array();
+	int64_t active = 0;
+	json_t *body;
+	int r;
+
+	r = lbaas_find(request, &found, err);
+	if (r == 0)
+		r = take_snapshot(request, found.instance, 0, &snapshot, err);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < snapshot->n_listeners; i++) {
+		const struct listener_health *listener = &snapshot->listeners[i];
+
+		sum.bytes_in += listener->totals.bytes_in;
+		sum.bytes_out += listener->totals.bytes_out;
+		sum.total_connections += listener->totals.total_connections;
+		sum.request_errors += listener->totals.request_errors;
+		active += listener->current_connections;
+		json_array_append_new(
+			listeners, totals_json(&listener->totals, listener->current_connections, listener->id));
+	}
+	body = json_pack("{s:o, s:O}", "stats", totals_json(&sum, active, NULL), "listeners", listeners);
+	return body ? response_set_json(response, 200, body) : error_set_errno(err, -ENOMEM, "statistics");
+}
