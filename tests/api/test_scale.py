@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Many members: the agent must not be what takes the time."""
+
+import subprocess
+import time
+
+import pytest
+
+from amphora import HAPROXY, LBS, document, listener, member, monitor, new_id, pool
+from clients import server_of
+from processes import free_port, wait_for
+
+MEMBERS = 2000
+
+
+def members(origin, count):
+    """One that answers and many that nobody serves: 127.x.y.z on a port where nothing listens."""
+    return [member(origin.port, "real")] + [
+        member(9, f"m{n}", address=f"127.1.{n // 256}.{n % 256}", weight=0) for n in range(1, count)]
+
+
+@pytest.mark.limit(300)
+def test_two_thousand_members(agent, origins, note):
+    lb_id, port, origin = new_id(), free_port(), origins("real")
+    body = document(listener(port, pool(members(origin, MEMBERS))))
+    began = time.monotonic()
+    agent.apply(lb_id, body)
+    started = time.monotonic() - began
+    assert server_of(port) == "real"
+    began = time.monotonic()
+    check = subprocess.run([HAPROXY, "-c", "-f", str(agent.config_file(lb_id))], stdin=subprocess.DEVNULL,
+        capture_output=True, timeout=60, check=False)
+    bare = time.monotonic() - began
+    assert check.returncode == 0, check.stderr[-2000:]
+    body["loadbalancer"]["listeners"][0]["connection_limit"] = 777
+    began = time.monotonic()
+    reply = agent.put(lb_id, body).expect(200)
+    reloaded = time.monotonic() - began
+    assert reply.headers["Amphorad-Apply"] == "reload"
+    began = time.monotonic()
+    assert agent.put(lb_id, body).expect(200).headers["Amphorad-Apply"] == "none"
+    same = time.monotonic() - began
+    began = time.monotonic()
+    tree = agent.status(lb_id)
+    status = time.monotonic() - began
+    assert len(tree["listeners"][0]["pools"][0]["members"]) == MEMBERS
+    assert agent.rendered(lb_id).count("\n\tserver ") + agent.rendered(lb_id).count("\n    server ") == MEMBERS
+    note(f"{MEMBERS} members: created in {started * 1000:.0f} ms, changed with a reload in "
+        f"{reloaded * 1000:.0f} ms, put again in {same * 1000:.0f} ms, status in {status * 1000:.0f} ms; haproxy -c alone {bare * 1000:.0f} ms")
+    agent.request("DELETE", f"{LBS}/{lb_id}/definition").expect(204)
+
+
+@pytest.mark.limit(300)
+def test_many_with_a_monitor(agent, origins):
+    """All but one are dead, and the tree says so."""
+    lb_id, port, origin = new_id(), free_port(), origins("real")
+    many = [dict(m, weight=1) for m in members(origin, 200)]
+    agent.apply(lb_id, document(listener(port, pool(many, healthmonitor=monitor("TCP")))))
+
+    def settled():
+        pool_ = agent.status(lb_id)["listeners"][0]["pools"][0]
+        states = [m["operating_status"] for m in pool_["members"]]
+        return states.count("ERROR") == 199 and states.count("ONLINE") == 1 and pool_["operating_status"] == "DEGRADED"
+    wait_for(settled, 30, "199 members in ERROR, one ONLINE")
+    assert server_of(port) == "real"
+
+
+@pytest.mark.parametrize("what, count", [("listeners", 1001), ("members", 10001)])
+def test_more_than_the_limits(agent, what, count):
+    if what == "listeners":
+        body = document(*[listener(10000 + n, name=f"l{n}") for n in range(count)])
+    else:
+        body = document(listener(10000, pool([member(80, f"m{n}", address=f"10.{n // 65536}.{n // 256 % 256}.{n % 256}")
+            for n in range(count)])))
+    lb_id = new_id()
+    reply = agent.put(lb_id, body).expect(400, 413)
+    assert reply.fault.startswith("/loadbalancer/listeners"), reply.fault
+    agent.get(f"{LBS}/{lb_id}/definition").expect(404)
+
+
+def test_many_listeners(agent, origins):
+    lb_id, origin = new_id(), origins("real")
+    ports = [free_port() for _ in range(100)]
+    shared = new_id()
+    body = document(*[dict(listener(port), default_pool_id=shared) for port in ports],
+        pools=[dict(pool([member(origin.port)]), id=shared)])
+    agent.apply(lb_id, body)
+    assert {server_of(port) for port in ports} == {"real"}
