@@ -149,11 +149,17 @@ static int list_targets(void *userdata, struct health_target **ret, size_t *ret_
 	targets = calloc(n + 1, sizeof(*targets));
 	if (!targets)
 		return -ENOMEM;
-	for (size_t i = 0; i < n; i++) {
-		memcpy(targets[i].lb_id, instances[i]->id, sizeof(targets[i].lb_id));
-		targets[i].stats_socket = strdup(instances[i]->stats_socket);
-		targets[i].master_socket = strdup(instances[i]->master_socket);
-		if (!targets[i].stats_socket || !targets[i].master_socket) {
+	n = 0;
+	for (struct instance **instance = instances; *instance; instance++) {
+		struct health_target *target = &targets[n];
+
+		if (!instance_should_run(*instance))
+			continue;
+		n++;
+		memcpy(target->lb_id, (*instance)->id, sizeof(target->lb_id));
+		target->stats_socket = strdup((*instance)->stats_socket);
+		target->master_socket = strdup((*instance)->master_socket);
+		if (!target->stats_socket || !target->master_socket) {
 			health_targets_free(targets, n);
 			return -ENOMEM;
 		}

@@ -13,6 +13,7 @@
 #include "agent/base/text.h"
 #include "agent/options.h"
 #include "api/server.h"
+#include "api/tls.h"
 
 /* amphorad: options, wiring, event loop. */
 
@@ -27,6 +28,7 @@ enum {
 struct daemon {
 	struct options options;
 	struct agent *agent;
+	struct tls_context *tls; /* NULL: the API is not served with TLS */
 	struct server *server;
 	sd_event *event;
 	sd_event_source *status_timer;
@@ -49,6 +51,10 @@ static int on_reload(sd_event_source *source, const struct signalfd_siginfo *inf
 
 	(void)source;
 	(void)info;
+	if (daemon->tls && tls_context_reload_certificate(daemon->tls, &problem) < 0) {
+		log_error("the server certificate is left as it was: %s", error_message(&problem));
+		error_done(&problem);
+	}
 	sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%lld", (long long)process_now_ms() * 1000);
 	if (agent_reconfigure(daemon->agent, NULL, 0, &problem) < 0)
 		log_error("the configuration is left as it was: %s%s%s", problem.pointer ? problem.pointer : "",
@@ -147,6 +153,33 @@ static int listen_on(struct daemon *daemon, const struct listen_address *address
 	return server_listen(daemon->server, address, err);
 }
 
+/* The door of the Amphora API: bind_host and bind_port, with mutual TLS. */
+static int listen_for_controllers(struct daemon *daemon, struct error *err)
+{
+	const struct config *config = daemon->agent->config;
+	bool is_ipv6 = strchr(config->bind_host, ':') != NULL;
+	struct listen_address address = {0};
+	_cleanup_free_ char *text = NULL;
+	int r;
+
+	if (asprintf(&text, "https://%s%s%s:%lld", is_ipv6 ? "[" : "", config->bind_host, is_ipv6 ? "]" : "",
+		    (long long)config->bind_port) < 0)
+		return error_set_errno(err, -ENOMEM, "bind_host");
+	r = listen_address_parse(text, &address, err);
+	if (r == 0)
+		r = server_listen(daemon->server, &address, err);
+	listen_address_done(&address);
+	return r < 0 ? error_wrap(err, r, "[haproxy_amphora] bind_host, bind_port") : 0;
+}
+
+static int open_tls(struct daemon *daemon, const struct config *config, struct error *err)
+{
+	const struct tls_options options = {
+		config->agent_server_cert, config->agent_server_ca, config->agent_tls_protocol};
+
+	return config->agent_server_cert[0] ? tls_context_new(&options, &daemon->tls, err) : 0;
+}
+
 static int start_server(struct daemon *daemon, struct error *err)
 {
 	const struct config *config = daemon->agent->config;
@@ -158,6 +191,7 @@ static int start_server(struct daemon *daemon, struct error *err)
 		.idle_timeout_s = IDLE_TIMEOUT_S,
 		.max_body_memory = MAX_BODY_MEMORY,
 		.socket_group = config->socket_group[0] ? config->socket_group : NULL,
+		.tls = daemon->tls,
 	};
 	int n_fds, r;
 
@@ -170,8 +204,9 @@ static int start_server(struct daemon *daemon, struct error *err)
 		if (r < 0)
 			return r;
 	}
-	/* With systemd's socket units, they alone say where we listen. */
-	return n_fds > 0 ? 0 : for_each_address(config, listen_on, daemon, err);
+	/* With systemd's socket units, they say where we listen without TLS. */
+	r = n_fds > 0 ? 0 : for_each_address(config, listen_on, daemon, err);
+	return r == 0 && daemon->tls ? listen_for_controllers(daemon, err) : r;
 }
 
 /* Signals are blocked before any thread exists, so that all threads inherit that. */
@@ -215,13 +250,17 @@ static int run(struct daemon *daemon, struct config *config, struct error *err)
 	block_signals();
 	/* Before any HAProxy is started: a mistake here must have no effect. */
 	r = for_each_address(config, NULL, NULL, err);
+	if (r == 0)
+		r = open_tls(daemon, config, err);
 	if (r < 0) {
 		config_free(config);
 		return r;
 	}
 	r = agent_new(config, daemon->options.config_files, daemon->options.level, &daemon->agent, err);
-	if (r == 0)
+	if (r == 0) {
+		daemon->agent->tls = daemon->tls;
 		r = start_server(daemon, err);
+	}
 	if (r == 0)
 		r = start_loop(daemon, err);
 	if (r < 0)
@@ -242,6 +281,7 @@ static void daemon_done(struct daemon *daemon)
 	sd_event_source_unref(daemon->status_timer);
 	sd_event_unref(daemon->event);
 	server_free(daemon->server);
+	tls_context_free(daemon->tls);
 	agent_free(daemon->agent);
 	options_done(&daemon->options);
 }

@@ -3,10 +3,11 @@
 
 #include "agent/agent.h"
 
-/* As Octavia lists its versions; clients follow the link. */
+/* One document for both kinds of client: Octavia's amphora driver reads "api_version", clients of the load-balancing API follow
+ * the links of "versions". */
 int common_get_versions(const struct request *request, struct response *response, struct error *err)
 {
-	json_t *body = json_pack("{s:[{s:s, s:s, s:[{s:s, s:s}]}]}", "versions", "id", "v2.0", "status", "CURRENT",
+	json_t *body = json_pack("{s:s, s:[{s:s, s:s, s:[{s:s, s:s}]}]}", "api_version", "1.0", "versions", "id", "v2.0", "status", "CURRENT",
 		"links", "href", "/v2", "rel", "self");
 
 	(void)request;

@@ -31,7 +31,7 @@ struct exchange {
 	struct work work; /* first: the workers' handle */
 	struct exchanges *shared;
 	struct MHD_Connection *connection;
-	struct kept *kept;         /* may be NULL */
+	struct connection *beside; /* what we keep for it; may be NULL */
 	unsigned references;       /* under shared->lock, as the next four */
 	enum exchange_state state; /* where a worker is involved */
 	bool abandoned;
@@ -78,12 +78,6 @@ static void exchange_unref(struct exchange *exchange)
 		exchange_free(exchange);
 }
 
-static void set_deadline(struct exchange *exchange, int64_t after_ms)
-{
-	keeper_set_deadline(exchange->shared->keeper, exchange->kept,
-		after_ms > 0 ? process_now_ms() + after_ms : 0);
-}
-
 static void log_5xx(const struct exchange *exchange, unsigned status, const struct error *err)
 {
 	if (status >= 500)
@@ -104,22 +98,6 @@ static void refuse(struct exchange *exchange, bool by_route, const struct error 
 		response_from_error(&exchange->response, style, err);
 	exchange->refused = true;
 	log_5xx(exchange, exchange->response.status, err);
-}
-
-static struct kept *kept_of(struct MHD_Connection *connection)
-{
-	const union MHD_ConnectionInfo *info =
-		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
-
-	return info ? info->socket_context : NULL;
-}
-
-static int fd_of(struct MHD_Connection *connection)
-{
-	const union MHD_ConnectionInfo *info =
-		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
-
-	return info ? info->connect_fd : -1;
 }
 
 /* The path of a request target: origin-form, or absolute-form, which a server has to accept (RFC
@@ -147,7 +125,7 @@ void *exchange_start(void *cls, const char *target, struct MHD_Connection *conne
 		return NULL; /* exchange_access() closes the connection */
 	exchange->shared = shared;
 	exchange->connection = connection;
-	exchange->kept = kept_of(connection);
+	exchange->beside = connection_of(connection);
 	exchange->references = 1;
 	exchange->started_ms = process_now_ms();
 	exchange->body.budget = &shared->budget;
@@ -160,7 +138,7 @@ void *exchange_start(void *cls, const char *target, struct MHD_Connection *conne
 		exchange_free(exchange);
 		return NULL;
 	}
-	set_deadline(exchange, shared->request_ms);
+	connection_set_deadline(exchange->beside, shared->limits.request_ms);
 	return exchange;
 }
 
@@ -261,7 +239,7 @@ static enum MHD_Result dispatch(struct exchange *exchange)
 	for (size_t i = 0; i < REQUEST_MAX_PARAMETERS; i++)
 		exchange->request.parameters[i] = exchange->match.parameters[i];
 	exchange->request.values = &exchange->values;
-	set_deadline(exchange, 0);
+	connection_set_deadline(exchange->beside, 0);
 
 	MHD_suspend_connection(exchange->connection);
 	pthread_mutex_lock(&shared->lock);
@@ -363,7 +341,7 @@ static enum MHD_Result send_response(struct exchange *exchange, struct response 
 		shared->unfinished++;
 	}
 	pthread_mutex_unlock(&shared->lock);
-	set_deadline(exchange, shared->request_ms);
+	connection_set_deadline(exchange->beside, shared->limits.request_ms);
 	reply = reply_new(response, exchange->request.id, closing);
 	if (!reply)
 		return MHD_NO;
@@ -400,7 +378,8 @@ enum MHD_Result exchange_access(void *cls, struct MHD_Connection *connection _un
 	enum exchange_state state;
 	bool abandoned;
 
-	if (!exchange)
+	/* The TLS handshake fails without a verified client; this holds even if it did not. */
+	if (!exchange || !connection_is_trusted(connection))
 		return MHD_NO;
 	pthread_mutex_lock(&shared->lock);
 	state = exchange->state;
@@ -454,8 +433,9 @@ void exchange_completed(void *cls, struct MHD_Connection *connection, void **con
 	*context = NULL;
 	log_access(exchange, why);
 	if (exchange->early)
-		keeper_linger(shared->keeper, fd_of(connection));
-	set_deadline(exchange, shared->idle_ms + shared->request_ms);
+		keeper_linger(shared->keeper, connection_fd(connection));
+	connection_set_deadline(
+		exchange->beside, shared->limits.idle_ms + shared->limits.request_ms);
 	pthread_mutex_lock(&shared->lock);
 	if (exchange->unfinished) {
 		exchange->unfinished = false;
@@ -472,12 +452,11 @@ void exchange_connection(void *cls, struct MHD_Connection *connection, void **so
 	struct exchanges *shared = cls;
 
 	if (code == MHD_CONNECTION_NOTIFY_STARTED) {
-		*socket_context = keeper_add(shared->keeper, fd_of(connection),
-			process_now_ms() + shared->idle_ms + shared->request_ms);
+		*socket_context =
+			connection_new(connection, shared->keeper, shared->tls, &shared->limits);
 		return;
 	}
-	/* The descriptor is closed after this call. */
-	keeper_remove(shared->keeper, *socket_context);
+	connection_free(*socket_context);
 	*socket_context = NULL;
 }
 

@@ -21,7 +21,7 @@
 #include <stdbool.h>
 
 #include "api/body.h"
-#include "api/keeper.h"
+#include "api/connection.h"
 #include "api/router.h"
 #include "api/workers.h"
 
@@ -33,9 +33,11 @@ struct exchanges {
 	struct agent *agent;
 	struct workers *workers;
 	struct keeper *keeper;
+	struct tls_context *tls; /* of TLS connections; may be NULL */
 	struct body_budget budget;
-	int64_t idle_ms;    /* pause between two requests, as libmicrohttpd enforces it too */
-	int64_t request_ms; /* from the request line to the end of the body; also for the reply */
+	/* Idle: the pause between two requests, as libmicrohttpd enforces it too. Request: from
+	 * the request line to the end of the body, and again for the reply. */
+	struct connection_limits limits;
 
 	pthread_mutex_t lock; /* protects what follows */
 	pthread_cond_t changed;

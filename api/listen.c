@@ -94,8 +94,13 @@ static int to_sockaddr(const char *text, int port, union any_address *ret, sockl
 	return 0;
 }
 
+static const char *scheme_of(bool tls)
+{
+	return tls ? "https" : "http";
+}
+
 /* "127.0.0.1:8080" or "[::1]:8080". */
-static int parse_http(const char *text, struct listen_address *ret, struct error *err)
+static int parse_tcp(const char *text, bool tls, struct listen_address *ret, struct error *err)
 {
 	_cleanup_free_ char *host = NULL;
 	const char *colon = strrchr(text, ':');
@@ -107,8 +112,8 @@ static int parse_http(const char *text, struct listen_address *ret, struct error
 	if (!colon || colon == text || text_to_int64(colon + 1, &port) < 0 || port < 0 ||
 		port > 65535)
 		return error_set(err, ERROR_INVALID, NULL,
-			"listen: http://%s: write http://127.0.0.1:PORT or http://[::1]:PORT",
-			text);
+			"listen: %s://%s: write %s://127.0.0.1:PORT or %s://[::1]:PORT",
+			scheme_of(tls), text, scheme_of(tls), scheme_of(tls));
 	if (bracketed && colon[-1] == ']')
 		host = strndup(text + 1, (size_t)(colon - text) - 2);
 	else
@@ -118,12 +123,12 @@ static int parse_http(const char *text, struct listen_address *ret, struct error
 	if (to_sockaddr(host, 0, &address, &length) < 0 ||
 		bracketed != (address.any.sa_family == AF_INET6))
 		return error_set(err, ERROR_INVALID, NULL,
-			"listen: http://%s: '%s' is no IP address (names are not looked up; IPv6 "
+			"listen: %s://%s: '%s' is no IP address (names are not looked up; IPv6 "
 			"stands in brackets)",
-			text, host);
-	if (!is_loopback(&address))
+			scheme_of(tls), text, host);
+	if (!tls && !is_loopback(&address))
 		return refuse_address(host, err);
-	ret->kind = LISTEN_HTTP;
+	ret->kind = tls ? LISTEN_HTTPS : LISTEN_HTTP;
 	ret->address = TAKE_PTR(host);
 	ret->port = (int)port;
 	return 0;
@@ -138,14 +143,13 @@ int listen_address_parse(const char *text, struct listen_address *ret, struct er
 	if ((rest = text_after_prefix(text, "unix:")))
 		r = parse_unix(rest, &address, err);
 	else if ((rest = text_after_prefix(text, "http://")))
-		r = parse_http(rest, &address, err);
-	else if (text_after_prefix(text, "https://"))
-		r = error_set(err, ERROR_UNSUPPORTED, NULL,
-			"listen: %s: HTTPS is not served by this version", text);
+		r = parse_tcp(rest, false, &address, err);
+	else if ((rest = text_after_prefix(text, "https://")))
+		r = parse_tcp(rest, true, &address, err);
 	else
 		r = error_set(err, ERROR_INVALID, NULL,
-			"listen: '%s': write unix:/PATH, http://127.0.0.1:PORT or "
-			"http://[::1]:PORT",
+			"listen: '%s': write unix:/PATH, http://127.0.0.1:PORT, "
+			"http://[::1]:PORT or https://ADDRESS:PORT",
 			text);
 	if (r < 0)
 		return r;
@@ -254,17 +258,21 @@ static int bind_unix(int fd, const char *path, const char *group, struct error *
 	return r;
 }
 
-static int bind_http(int fd, const struct listen_address *wanted, struct error *err)
+static int bind_tcp(int fd, const struct listen_address *wanted, struct error *err)
 {
 	union any_address address;
 	socklen_t length;
-	int on = 1;
+	int on = 1, off = 0;
 
 	if (to_sockaddr(wanted->address, wanted->port, &address, &length) < 0)
 		return error_set(
 			err, ERROR_INVALID, NULL, "listen: '%s' is no IP address", wanted->address);
-	if (!is_loopback(&address))
+	if (wanted->kind != LISTEN_HTTPS && !is_loopback(&address))
 		return refuse_address(wanted->address, err);
+	/* "[::]" is every address, whatever net.ipv6.bindv6only says. */
+	if (address.any.sa_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&address.v6.sin6_addr) &&
+		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off)) < 0)
+		return error_set_errno(err, -errno, "listen: %s for IPv4 too", wanted->address);
 	/* A restart must not wait for TIME_WAIT (socket(7)). */
 	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0 ||
 		bind(fd, &address.any, length) < 0)
@@ -273,7 +281,7 @@ static int bind_http(int fd, const struct listen_address *wanted, struct error *
 	return 0;
 }
 
-static int describe_tcp(const union any_address *address, char **ret, struct error *err)
+static int describe_tcp(const union any_address *address, bool tls, char **ret, struct error *err)
 {
 	char text[INET6_ADDRSTRLEN];
 	bool v6 = address->any.sa_family == AF_INET6;
@@ -284,16 +292,16 @@ static int describe_tcp(const union any_address *address, char **ret, struct err
 
 	if (!inet_ntop(address->any.sa_family, ip, text, sizeof(text)))
 		return error_set_errno(err, -errno, "inet_ntop");
-	if (!is_loopback(address))
+	if (!tls && !is_loopback(address))
 		return refuse_address(text, err);
-	if (asprintf(&name, v6 ? "http://[%s]:%d" : "http://%s:%d", text, port) < 0)
+	if (asprintf(&name, v6 ? "%s://[%s]:%d" : "%s://%s:%d", scheme_of(tls), text, port) < 0)
 		return error_set_errno(err, -ENOMEM, "listen");
 	*ret = name;
 	return 0;
 }
 
 /* What a bound socket is called. "http://…" also says that it is a loopback one. */
-static int describe(int fd, bool *ret_is_tcp, char **ret, struct error *err)
+static int describe(int fd, bool tls, bool *ret_is_tcp, char **ret, struct error *err)
 {
 	union any_address address = {0};
 	socklen_t length = sizeof(address);
@@ -305,7 +313,7 @@ static int describe(int fd, bool *ret_is_tcp, char **ret, struct error *err)
 	if (getsockname(fd, &address.any, &length) < 0)
 		return error_set_errno(err, -errno, "getsockname");
 	if (address.any.sa_family == AF_INET || address.any.sa_family == AF_INET6) {
-		int r = describe_tcp(&address, ret, err);
+		int r = describe_tcp(&address, tls, ret, err);
 
 		if (r >= 0)
 			*ret_is_tcp = true;
@@ -339,7 +347,7 @@ int listening_open(const struct listen_address *address, const char *socket_grou
 	if (listening.fd < 0)
 		return error_set_errno(err, -errno, "socket");
 	r = local ? bind_unix(listening.fd, address->path, socket_group, err)
-		  : bind_http(listening.fd, address, err);
+		  : bind_tcp(listening.fd, address, err);
 	if (r < 0)
 		return r;
 	if (local) {
@@ -353,7 +361,8 @@ int listening_open(const struct listen_address *address, const char *socket_grou
 	}
 	if (listen(listening.fd, SOMAXCONN) < 0)
 		return error_set_errno(err, -errno, "listen");
-	r = describe(listening.fd, &listening.is_tcp, &listening.name, err);
+	listening.is_tls = address->kind == LISTEN_HTTPS;
+	r = describe(listening.fd, listening.is_tls, &listening.is_tcp, &listening.name, err);
 	if (r < 0)
 		return r;
 	*ret = listening;
@@ -372,7 +381,7 @@ int listening_adopt(int fd, struct listening *ret, struct error *err)
 	if (!value)
 		return error_set(err, ERROR_INVALID, NULL,
 			"listen: descriptor %d is no listening socket", fd);
-	r = describe(fd, &listening.is_tcp, &listening.name, err);
+	r = describe(fd, false, &listening.is_tcp, &listening.name, err);
 	if (r < 0)
 		return r;
 	flags = fcntl(fd, F_GETFL);

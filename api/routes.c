@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/definition/limits.h"
+#include "api/amphora_v1/handlers.h"
 #include "api/common.h"
 #include "api/lbaas_v2/handlers.h"
 #include "api/router.h"
 
-/* Every route of the agent. Handlers of the Amphora API 1.0 will be rows of their own below "/1.0". */
+/* Every route of the agent: the two doors, and what belongs to both. */
 
+#define CERTIFICATE "/1.0/loadbalancer/{loadbalancer_id}/certificates/{filename}"
 #define LB "/v2/lbaas/loadbalancers/{loadbalancer_id}"
 
 const struct route routes[] = {
@@ -26,5 +28,28 @@ const struct route routes[] = {
 		"the whole load balancer as one document"},
 	{"DELETE", LB "/definition", lbaas_delete_definition, BODY_NONE, 0, ERROR_STYLE_LBAAS,
 		"deletes the whole load balancer"},
+
+	{"GET", "/1.0/info", amphora_get_info, BODY_NONE, 0, ERROR_STYLE_AMPHORA, "versions of this amphora"},
+	{"GET", "/1.0/details", amphora_get_details, BODY_NONE, 0, ERROR_STYLE_AMPHORA,
+		"versions, resources and listeners of this amphora"},
+	{"GET", "/1.0/listeners", amphora_get_listeners, BODY_NONE, 0, ERROR_STYLE_AMPHORA, "all listeners"},
+	{"PUT", "/1.0/loadbalancer/{amphora_id}/{loadbalancer_id}/haproxy", amphora_put_haproxy, BODY_ANY,
+		LIMIT_BODY_BYTES, ERROR_STYLE_AMPHORA, "uploads a haproxy.cfg"},
+	{"GET", "/1.0/loadbalancer/{loadbalancer_id}/haproxy", amphora_get_haproxy, BODY_NONE, 0,
+		ERROR_STYLE_AMPHORA, "the uploaded haproxy.cfg"},
+	{"PUT", "/1.0/loadbalancer/{loadbalancer_id}/{action}", amphora_put_action, BODY_ANY, LIMIT_SMALL_BODY_BYTES,
+		ERROR_STYLE_AMPHORA, "start, stop or reload HAProxy"},
+	{"DELETE", "/1.0/listeners/{loadbalancer_id}", amphora_delete_listener, BODY_ANY, LIMIT_SMALL_BODY_BYTES,
+		ERROR_STYLE_AMPHORA, "deletes an uploaded load balancer"},
+	{"PUT", CERTIFICATE, amphora_put_certificate, BODY_ANY, LIMIT_BODY_BYTES, ERROR_STYLE_AMPHORA,
+		"stores a certificate"},
+	{"GET", CERTIFICATE, amphora_get_certificate, BODY_NONE, 0, ERROR_STYLE_AMPHORA,
+		"the MD5 sum of a stored certificate"},
+	{"DELETE", CERTIFICATE, amphora_delete_certificate, BODY_ANY, LIMIT_SMALL_BODY_BYTES, ERROR_STYLE_AMPHORA,
+		"deletes a stored certificate"},
+	{"PUT", "/1.0/config", amphora_put_config, BODY_ANY, LIMIT_CONFIG_BYTES, ERROR_STYLE_AMPHORA,
+		"replaces amphora-agent.conf"},
+	{"PUT", "/1.0/certificate", amphora_put_server_certificate, BODY_ANY, LIMIT_CONFIG_BYTES,
+		ERROR_STYLE_AMPHORA, "replaces this agent's certificate"},
 	{.method = NULL},
 };

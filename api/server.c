@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "api/server.h"
 
+#include <gnutls/abstract.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <string.h>
@@ -9,6 +10,7 @@
 #include "api/exchange.h"
 #include "api/listen.h"
 #include "api/thread.h"
+#include "api/tls_internal.h"
 
 enum {
 	MAX_LISTENING = 16,
@@ -54,8 +56,9 @@ int server_new(const struct server_options *options, struct server **ret, struct
 	shared->routes = options->routes;
 	shared->agent = options->agent;
 	shared->budget.max = options->max_body_memory;
-	shared->idle_ms = (int64_t)options->idle_timeout_s * 1000;
-	shared->request_ms = REQUEST_IDLE_TIMES * shared->idle_ms;
+	shared->tls = options->tls;
+	shared->limits.idle_ms = (int64_t)options->idle_timeout_s * 1000;
+	shared->limits.request_ms = REQUEST_IDLE_TIMES * shared->limits.idle_ms;
 	server->max_connections = options->max_connections;
 	server->idle_timeout_s = options->idle_timeout_s;
 	if (options->socket_group) {
@@ -84,7 +87,8 @@ log_library(void *cls _unused_, const char *format, va_list arguments)
 		return;
 	length = strcspn(line, "\n");
 	line[length] = '\0';
-	log_info("http: %s", line);
+	/* What we refuse in a handshake we log ourselves, and within limits. */
+	log_line(strstr(line, "handshake") ? LOG_DEBUG : LOG_INFO, NULL, "http: %s", line);
 }
 
 /* The router decodes, after it has split the path. */
@@ -94,12 +98,31 @@ static size_t keep_escapes(
 	return strlen(text);
 }
 
+/* The certificate of a connection for which tls_peer_new() could not set one: none. */
+static int no_certificate(gnutls_session_t session _unused_,
+	const struct gnutls_cert_retr_st *info _unused_, gnutls_pcert_st **certificates _unused_,
+	unsigned *n _unused_, gnutls_ocsp_data_st **ocsp _unused_, unsigned *n_ocsp _unused_,
+	gnutls_privkey_t *key _unused_, unsigned *flags _unused_)
+{
+	return -1;
+}
+
 static struct MHD_Daemon *start_daemon(struct server *server, const struct listening *listening)
 {
 	struct exchanges *shared = &server->exchanges;
 	/* One address may take half of the connections, so that another one still gets in. 0 is no
 	 * limit. */
 	unsigned per_address = listening->is_tcp ? (server->max_connections + 1) / 2 : 0;
+	const struct MHD_OptionItem tls_options[] = {
+		{MHD_OPTION_HTTPS_PRIORITIES, 0,
+			shared->tls ? (void *)(uintptr_t)tls_context_priorities(shared->tls)
+				    : NULL},
+		/* The library does not start without some certificate; what a connection really
+		 * uses is set when it begins (tls_peer.c). */
+		{MHD_OPTION_HTTPS_CERT_CALLBACK2, 0, (void *)(uintptr_t)no_certificate},
+		{MHD_OPTION_END, 0, NULL},
+	};
+	const struct MHD_OptionItem no_options[] = {{MHD_OPTION_END, 0, NULL}};
 	const struct MHD_OptionItem options[] = {
 		/* First, so that it is used for what the library says about the others. */
 		{MHD_OPTION_EXTERNAL_LOGGER, (intptr_t)log_library, NULL},
@@ -114,10 +137,15 @@ static struct MHD_Daemon *start_daemon(struct server *server, const struct liste
 		{MHD_OPTION_CONNECTION_TIMEOUT, (intptr_t)server->idle_timeout_s, NULL},
 		{MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_MEMORY, NULL},
 		{MHD_OPTION_THREAD_STACK_SIZE, THREAD_STACK_BYTES, NULL},
+		{MHD_OPTION_ARRAY, 0,
+			(void *)(uintptr_t)(listening->is_tls ? tls_options : no_options)},
 		{MHD_OPTION_END, 0, NULL},
 	};
-	const unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME |
-			       MHD_USE_ITC | MHD_USE_ERROR_LOG;
+	/* With epoll the library (0.9.75 to 1.0.1 at least) does not wait for the rest of a
+	 * handshake, it spins: whoever sends a few bytes and stops would cost us a processor. */
+	const unsigned flags = (listening->is_tls ? MHD_USE_TLS | MHD_USE_POLL_INTERNAL_THREAD
+						  : MHD_USE_EPOLL_INTERNAL_THREAD) |
+			       MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC | MHD_USE_ERROR_LOG;
 	struct MHD_Daemon *daemon;
 	sigset_t saved;
 
@@ -164,6 +192,11 @@ int server_listen(struct server *server, const struct listen_address *address, s
 	_cleanup_listening_ struct listening listening = LISTENING_INIT;
 	int r;
 
+	if (address->kind == LISTEN_HTTPS && !server->exchanges.tls)
+		return error_set(err, ERROR_INVALID, NULL,
+			"listen: HTTPS on %s port %d needs a certificate and the CA of its clients "
+			"(agent_server_cert and agent_server_ca in [amphora_agent])",
+			address->address, address->port);
 	r = check_room(server, err);
 	if (r < 0)
 		return r;

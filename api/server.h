@@ -2,11 +2,11 @@
 #pragma once
 
 /*
- * The HTTP server: libmicrohttpd with one epoll thread per listening socket for the network, and a
- * small pool of worker threads that run handlers as plain blocking code. A connection whose request
- * is complete is suspended, handled by a worker and resumed with its response, so that a slow
- * handler (haproxy -c, a reload) delays nobody else and an idle or half-sent request costs a
- * descriptor and no thread.
+ * The HTTP server: libmicrohttpd with one thread per listening socket for the network (epoll; poll
+ * for TLS), and a small pool of worker threads that run handlers as plain blocking code. A
+ * connection whose request is complete is suspended, handled by a worker and resumed with its
+ * response, so that a slow handler (haproxy -c, a reload) delays nobody else and an idle or
+ * half-sent request costs a descriptor and no thread.
  *
  * Limits: connections in all and per client address (half of them, on TCP), seconds without
  * progress, seconds for a whole request and for a whole reply (four idle timeouts each), bytes of
@@ -15,6 +15,9 @@
  *
  * Every reply carries x-openstack-request-id, and every request gives a line in the log with the
  * same id.
+ *
+ * HTTPS is mutual TLS (tls.h): whoever has no certificate of the right CA does not get as far as a
+ * request. A handshake may take ten seconds, or the idle timeout if that is shorter.
  */
 
 #include <stddef.h>
@@ -25,20 +28,23 @@
 struct server;
 
 enum listen_kind {
-	LISTEN_UNIX, /* unix:/path */
-	LISTEN_HTTP, /* http://127.0.0.1:port or http://[::1]:port; any other address is refused */
+	LISTEN_UNIX,  /* unix:/path */
+	LISTEN_HTTP,  /* http://127.0.0.1:port or http://[::1]:port; any other address is refused */
+	LISTEN_HTTPS, /* https://address:port; "[::]" takes IPv4 too */
 };
 
 struct listen_address {
 	enum listen_kind kind;
 	char *path;    /* LISTEN_UNIX */
-	char *address; /* LISTEN_HTTP: without brackets */
-	int port;      /* LISTEN_HTTP: 0 picks a free one */
+	char *address; /* else: without brackets */
+	int port;      /* else: 0 picks a free one */
 };
 
 /* Parses one item of the option "listen". */
 int listen_address_parse(const char *text, struct listen_address *ret, struct error *err);
 void listen_address_done(struct listen_address *address);
+
+struct tls_context;
 
 struct server_options {
 	const struct route *routes;
@@ -48,6 +54,7 @@ struct server_options {
 	unsigned idle_timeout_s;  /* without progress, at least 1 */
 	size_t max_body_memory;   /* bytes of all request bodies in flight */
 	const char *socket_group; /* group of unix sockets, or NULL */
+	struct tls_context *tls;  /* borrowed, outlives the server; NULL: HTTPS is refused */
 };
 
 int server_new(const struct server_options *options, struct server **ret, struct error *err);
@@ -56,8 +63,8 @@ int server_new(const struct server_options *options, struct server **ret, struct
 int server_listen(struct server *server, const struct listen_address *address, struct error *err);
 /* Serves an already listening socket (socket activation); takes the descriptor. */
 int server_listen_fd(struct server *server, int fd, struct error *err);
-/* "unix:/run/…" or "http://127.0.0.1:8080" of the n-th listening socket (with the port that was
- * picked), or NULL. */
+/* "unix:/run/…", "http://127.0.0.1:8080" or "https://[::]:9443" of the n-th listening socket (with
+ * the port that was picked), or NULL. */
 const char *server_address(const struct server *server, size_t n);
 /* Stops accepting, lets running handlers finish for up to grace_ms, closes everything, removes unix
  * sockets that it bound itself. Requests whose handler is not done by then are answered 503; such a

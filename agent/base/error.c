@@ -36,14 +36,15 @@ static char *_printf_(1, 0) format_or_null(const char *format, va_list arguments
 int error_set(struct error *err, enum error_code code, const char *pointer, const char *format, ...)
 {
 	if (err) {
+		/* The words may be those that are replaced: they are freed last. */
+		struct error next = {.code = code, .pointer = pointer ? strdup(pointer) : NULL};
 		va_list arguments;
 
-		error_done(err);
-		err->code = code;
-		err->pointer = pointer ? strdup(pointer) : NULL;
 		va_start(arguments, format);
-		err->message = format_or_null(format, arguments);
+		next.message = format_or_null(format, arguments);
 		va_end(arguments);
+		error_done(err);
+		*err = next;
 	}
 	return error_code_to_errno(code);
 }
@@ -88,6 +89,8 @@ const char *error_message(const struct error *err)
 
 void error_done(struct error *err)
 {
+	if (!err)
+		return;
 	free(err->pointer);
 	free(err->message);
 	*err = ERROR_INIT;

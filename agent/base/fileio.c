@@ -183,6 +183,20 @@ int fileio_write_volatile(int dir_fd, const char *name, const void *data, size_t
 	return write_replacing(dir_fd, name, data, length, mode, false);
 }
 
+int fileio_make_dir(int dir_fd, const char *name, mode_t mode)
+{
+	_cleanup_close_ int parent_fd = -1;
+	const char *base;
+	int r;
+
+	r = open_parent(dir_fd, name, &parent_fd, &base);
+	if (r < 0)
+		return r;
+	if (mkdirat(parent_fd, base, mode) < 0)
+		return errno == EEXIST ? 0 : -errno;
+	return sync_dir(parent_fd);
+}
+
 int fileio_make_dirs(const char *path, mode_t mode)
 {
 	_cleanup_free_ char *copy = NULL;
@@ -190,8 +204,8 @@ int fileio_make_dirs(const char *path, mode_t mode)
 	copy = strdup(path);
 	if (!copy)
 		return -ENOMEM;
-	for (char *p = copy + 1; *p; p++) {
-		if (*p != '/')
+	for (char *p = copy; *p; p++) {
+		if (*p != '/' || p == copy)
 			continue;
 		*p = '\0';
 		if (mkdir(copy, mode) < 0 && errno != EEXIST)

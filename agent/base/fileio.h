@@ -29,6 +29,9 @@ int fileio_write(int dir_fd, const char *name, const void *data, size_t length, 
 /* The same without the fsyncs: atomic for readers, may be lost by a power cut (counters, caches). */
 int fileio_write_volatile(int dir_fd, const char *name, const void *data, size_t length, mode_t mode);
 
+/* mkdir(2) of one folder, durable. 0 if something of that name is there. */
+int fileio_make_dir(int dir_fd, const char *name, mode_t mode);
+
 /* mkdir -p of "path" with "mode" for what is missing. */
 int fileio_make_dirs(const char *path, mode_t mode);
 

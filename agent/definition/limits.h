@@ -8,6 +8,8 @@
 
 enum {
 	LIMIT_BODY_BYTES = 16 * 1024 * 1024,
+	LIMIT_CONFIG_BYTES = 1024 * 1024,   /* an agent configuration, a server certificate */
+	LIMIT_SMALL_BODY_BYTES = 64 * 1024, /* where no body is expected but one does no harm */
 	LIMIT_JSON_DEPTH = 16,
 	LIMIT_LISTENERS = 1000,
 	LIMIT_POOLS = 2000,

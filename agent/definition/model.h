@@ -157,11 +157,11 @@ struct load_balancer {
 
 /* What the configuration lends to definitions that do not say. */
 struct definition_defaults {
-	const char *vip_address; /* NULL: not known */
 	int64_t timeout_client_data_ms;
 	int64_t timeout_member_connect_ms;
 	int64_t timeout_member_data_ms;
 	int64_t timeout_tcp_inspect_ms;
+	const char *vip_address; /* NULL: not known */
 };
 
 /*

@@ -147,8 +147,7 @@ static void remove_entry(struct counters *counters, struct counted_listener *ent
 	counters->dirty = true;
 }
 
-/* Gives what Octavia's agent left of that listener to the load balancer that turns out to have it.
- */
+/* Gives what Octavia's agent left of a listener to the load balancer that turns out to have it. */
 static void inherit(
 	struct counters *counters, const char *listener_id, struct counted_listener *heir)
 {

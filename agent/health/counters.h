@@ -35,8 +35,7 @@ DEFINE_CLEANUP(struct counters *, counters_free);
  * from 0 again. A start time of 0 is unknown and stands for any worker of that pid. */
 int counters_sample(struct counters *counters, const char *lb_id, const char *listener_id,
 	pid_t pid, uint64_t start_time, const struct listener_totals *worker_values);
-/* Forgets the last values of workers that are not in the list (they have ended), their totals stay.
- */
+/* Forgets the last values of workers that are not in the list: they have ended. Totals stay. */
 void counters_keep_workers(struct counters *counters, const char *lb_id, const pid_t *pids,
 	const uint64_t *start_times, size_t n);
 /* Zeros for an unknown listener. */

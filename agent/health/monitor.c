@@ -101,8 +101,7 @@ static void monitored_unref(struct monitored *lb)
 	free(lb);
 }
 
-/* The entry of a load balancer, made if there is none; the caller gets a reference. With the mutex.
- */
+/* The entry of a load balancer, a new one if there is none, with a reference. With the mutex. */
 static int monitored_get(struct health *health, const char *lb_id, struct monitored **ret)
 {
 	struct monitored **table, *lb;
@@ -135,8 +134,7 @@ static void table_remove(struct health *health, size_t i)
 	monitored_unref(lb);
 }
 
-/* Asks HAProxy. 0 and NULL if it does not answer. Without the mutex, by the thread that set "busy".
- */
+/* 0 and NULL if HAProxy does not answer. Without the mutex, by the thread that set "busy". */
 static int ask(struct monitored *lb, const struct health_target *target,
 	struct haproxy_sample *ret_sample, struct health_snapshot **ret, struct error *err)
 {
@@ -434,8 +432,7 @@ int health_new(const struct health_options *options, struct health **ret, struct
 	health = calloc(1, sizeof(*health));
 	if (!health)
 		return error_set_errno(err, -ENOMEM, "health");
-	/* On Linux these do not fail. The monotonic clock: a changed wall clock moves no heartbeat.
-	 */
+	/* On Linux these do not fail. A changed wall clock moves no heartbeat. */
 	pthread_condattr_init(&attributes);
 	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
 	pthread_cond_init(&health->wake, &attributes);

@@ -30,9 +30,8 @@ void health_targets_free(struct health_target *targets, size_t n);
 
 struct health_options {
 	const char *amphora_id;
-	const char *controllers; /* controller_ip_port_list */
-	const char
-		*heartbeat_key; /* NULL or "" with controllers set: refused by the configuration */
+	const char *controllers;   /* controller_ip_port_list */
+	const char *heartbeat_key; /* with controllers set, this and amphora_id must not be empty */
 	unsigned heartbeat_interval_s;
 	int state_dir_fd; /* where stats_counters.json lives; stays the caller's */
 	health_list_targets list_targets;
@@ -48,7 +47,8 @@ int health_start(struct health *health, struct error *err);
 void health_free(struct health *health);
 DEFINE_CLEANUP(struct health *, health_free);
 
-/* Takes the next options without a restart: interval, controllers, key. Counters stay. */
+/* Takes the next options without a restart, at once: all but state_dir_fd. Counters stay. On
+ * failure (ERROR_INVALID) the options before go on. */
 int health_reconfigure(
 	struct health *health, const struct health_options *options, struct error *err);
 
@@ -58,7 +58,8 @@ int health_reconfigure(
 int health_snapshot(struct health *health, const struct health_target *target, int64_t max_age_ms,
 	struct health_snapshot **ret, struct error *err);
 
-/* Forgets a deleted load balancer and its counters. */
+/* Forgets a deleted load balancer and its counters. list_targets() must leave it out before this is
+ * called. */
 void health_forget(struct health *health, const char *lb_id);
 
 /* process_now_ms() of the thread's last finished round: the watchdog looks at it. */

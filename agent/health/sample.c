@@ -101,8 +101,7 @@ static int ask_old(const char *master_socket, struct worker_sample *worker, int 
 	return stats_parse(TAKE_PTR(reply), length, &worker->stats, NULL);
 }
 
-/* A HAProxy that has answered once: what else it does not say is no reason to doubt that it serves.
- */
+/* HAProxy has answered already: what else it does not say is no reason to doubt that it serves. */
 static int ask_others(const struct health_target *target, const struct runtime_processes *processes,
 	int64_t deadline, struct haproxy_sample *sample)
 {
@@ -132,6 +131,19 @@ static int ask_others(const struct health_target *target, const struct runtime_p
 	return 0;
 }
 
+/* A reload came in between, and a worker answered that listens no more. Without another answer,
+ * that one has to do. */
+static void ask_again(const char *socket_path, int timeout_ms, struct haproxy_sample *sample)
+{
+	_cleanup_sample_ struct haproxy_sample second = HAPROXY_SAMPLE_INIT;
+	struct haproxy_sample first = *sample;
+
+	if (ask_current(socket_path, timeout_ms, &second, NULL) < 0)
+		return;
+	*sample = second;
+	second = first;
+}
+
 int sample_take(const struct health_target *target, int timeout_ms, struct haproxy_sample *ret,
 	struct error *err)
 {
@@ -147,14 +159,9 @@ int sample_take(const struct health_target *target, int timeout_ms, struct hapro
 	sample.complete = !target->master_socket;
 	if (target->master_socket && runtime_processes(target->master_socket, time_left(deadline),
 					     &processes, NULL) == 0) {
-		/* A reload in between: an old worker answered, which listens no more. */
 		current = runtime_current_worker(&processes);
-		if (current && current->pid != sample.workers[0].pid) {
-			sample_done(&sample);
-			r = ask_current(target->stats_socket, time_left(deadline), &sample, err);
-			if (r < 0)
-				return r;
-		}
+		if (current && current->pid != sample.workers[0].pid)
+			ask_again(target->stats_socket, time_left(deadline), &sample);
 		r = ask_others(target, &processes, deadline, &sample);
 		if (r < 0)
 			return error_set_errno(err, r, "HAProxy's workers");

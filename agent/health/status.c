@@ -44,8 +44,7 @@ static const struct pool_health *reported_pool(const struct load_balancer *lb,
 	return snapshot_find_pool(snapshot, pool->id);
 }
 
-static enum operating_status member_status(
-	const struct member *member, const struct pool_health *health, size_t *position)
+enum operating_status status_of_reported_member(const struct member_health *reported)
 {
 	static const struct {
 		const char *word;
@@ -57,19 +56,31 @@ static enum operating_status member_status(
 		{"MAINT", STATUS_OFFLINE},
 		{"no check", STATUS_NO_MONITOR},
 	};
-	const struct member_health *reported;
-	const char *word;
+	const char *word = member_status_word(reported->status);
 
-	if (!health || !member->admin_state_up)
-		return STATUS_OFFLINE;
-	reported = pool_health_find_member_near(health, member->id, position);
-	if (!reported)
-		return STATUS_OFFLINE;
-	word = member_status_word(reported->status);
 	for (size_t i = 0; i < ELEMENTSOF(meanings); i++)
 		if (streq(word, meanings[i].word))
 			return meanings[i].status;
 	return STATUS_OFFLINE;
+}
+
+enum operating_status status_of_reported_listener(const struct listener_health *reported)
+{
+	if (streq(reported->status, "OPEN"))
+		return STATUS_ONLINE;
+	/* Any other word, such as STOP, is of a frontend that takes no connections. */
+	return streq(reported->status, "FULL") ? STATUS_DEGRADED : STATUS_ERROR;
+}
+
+static enum operating_status member_status(
+	const struct member *member, const struct pool_health *health, size_t *position)
+{
+	const struct member_health *reported;
+
+	if (!health || !member->admin_state_up)
+		return STATUS_OFFLINE;
+	reported = pool_health_find_member_near(health, member->id, position);
+	return reported ? status_of_reported_member(reported) : STATUS_OFFLINE;
 }
 
 static enum operating_status pool_status(const struct pool *pool, const struct pool_health *health)
@@ -110,12 +121,7 @@ enum operating_status status_of_listener(const struct load_balancer *lb,
 		return STATUS_OFFLINE;
 	health = snapshot && snapshot->answered ? snapshot_find_listener(snapshot, listener->id)
 						: NULL;
-	if (!health)
-		return STATUS_ERROR;
-	if (streq(health->status, "OPEN"))
-		return STATUS_ONLINE;
-	/* Any other word, such as STOP, is of a frontend that takes no connections. */
-	return streq(health->status, "FULL") ? STATUS_DEGRADED : STATUS_ERROR;
+	return health ? status_of_reported_listener(health) : STATUS_ERROR;
 }
 
 enum operating_status status_of_load_balancer(
@@ -144,8 +150,7 @@ enum operating_status status_of_load_balancer(
 	return status;
 }
 
-/* What every object of the tree has. */
-static json_t *status_object(const char *id, const char *name, enum operating_status status)
+json_t *status_object(const char *id, const char *name, enum operating_status status)
 {
 	return json_pack("{s:s, s:s, s:s, s:s}", "id", id, "name", name ? name : "",
 		"provisioning_status", "ACTIVE", "operating_status", operating_status_name(status));

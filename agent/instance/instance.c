@@ -82,14 +82,17 @@ int instance_new(const char *lb_id, enum instance_owner owner, const struct inst
 		return error_set(err, ERROR_INTERNAL, NULL,
 			"%s is longer than a socket name can be (%d): choose a shorter run_dir",
 			instance->master_socket, (int)SOCKET_NAME_MAX);
-	if (mkdir(instance->directory, 0700) < 0 && errno != EEXIST)
-		return error_set_errno(err, -errno, "cannot create %s", instance->directory);
+	r = fileio_make_dir(AT_FDCWD, instance->directory, 0700);
+	if (r < 0)
+		return error_set_errno(err, r, "cannot create %s", instance->directory);
 	instance->dir_fd = open(instance->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	if (instance->dir_fd < 0)
 		return error_set_errno(err, -errno, "cannot open %s", instance->directory);
 	/* An empty folder of definitions marks a load balancer that is being created (see instance_converge()). */
-	if (owner == OWNER_DEFINITION && mkdirat(instance->dir_fd, "definition", 0700) < 0 && errno != EEXIST)
-		return error_set_errno(err, -errno, "cannot create %s/definition", instance->directory);
+	if (owner == OWNER_DEFINITION)
+		r = fileio_make_dir(instance->dir_fd, "definition", 0700);
+	if (r < 0)
+		return error_set_errno(err, r, "cannot create %s/definition", instance->directory);
 	if (owner == OWNER_CONTROLLER) {
 		r = instance_load_uploaded(instance, err);
 		if (r < 0)
@@ -182,17 +185,20 @@ static int tell_haproxy(struct instance *instance, const char *wanted, size_t le
 static void roll_back(struct instance *instance, const struct published *before, bool reached_haproxy)
 {
 	struct rendered old = {before->text, before->length, before->files, before->n_files};
+	bool tell = reached_haproxy || !instance_haproxy_runs(instance);
+	/* If it was not known what HAProxy runs, it is not known now. */
+	bool known = tell || instance->running;
 	_cleanup_error_ struct error problem = ERROR_INIT;
 	int r;
 
 	r = instance_publish(instance, before->text, before->length, before->files, before->n_files, &problem);
 	if (r == 0 && !before->text)
 		r = instance->settings->supervisor->operations->stop(instance->unit, 0, &problem);
-	else if (r == 0 && (reached_haproxy || !instance_haproxy_runs(instance)))
+	else if (r == 0 && tell)
 		r = tell_haproxy(instance, before->text, before->length, &problem);
-	if (r == 0)
+	if (r == 0 && known)
 		r = instance_set_running(instance, before->text, before->length);
-	if (r == 0 && before->text) {
+	if (r == 0 && known && before->text) {
 		instance_remove_unused_files(instance, &old);
 		r = instance_record_applied(instance, &old, &problem);
 	}
@@ -232,9 +238,22 @@ static int run_rendered(struct instance *instance, const struct rendered *render
 static int store(struct instance *instance, struct load_balancer *lb, struct error *err)
 {
 	_cleanup_stored_ struct stored_definition next = STORED_DEFINITION_INIT;
+	_cleanup_free_ int64_t *revisions = NULL;
+	int64_t last = instance->current.revision;
+	size_t n = 0;
 	int r;
 
-	next.revision = instance->current.revision + 1;
+	/* What a deletion that failed left must not be ended by the next start any more. */
+	r = fileio_remove_tree(instance->dir_fd, DELETED);
+	if (r < 0)
+		return error_set_errno(err, r, "cannot remove %s/" DELETED, instance->directory);
+	/* The newest is in force at the next start: it must be ours, also where those on disk could not be read. */
+	r = store_revisions(instance->dir_fd, &revisions, &n);
+	if (r < 0)
+		return error_set_errno(err, r, "cannot read %s/definition", instance->directory);
+	if (n > 0 && revisions[0] > last)
+		last = revisions[0];
+	next.revision = last + 1;
 	next.lb = load_balancer_ref(lb);
 	store_now(next.updated_at);
 	snprintf(next.created_at, sizeof(next.created_at), "%s",
@@ -458,12 +477,10 @@ int instance_converge(struct instance *instance, struct error *err)
 		r = instance_remove_all(instance, err);
 		return r < 0 ? r : -ENOENT;
 	}
-	if (r == -EBADMSG) {
+	if (r < 0) {
 		set_damaged(instance, error_message(err));
 		return r;
 	}
-	if (r < 0)
-		return r;
 	set_current(instance, &stored);
 	r = converge(instance, err);
 	if (r < 0) {
@@ -508,6 +525,17 @@ int instance_current(struct instance *instance, struct stored_definition *ret, c
 	if (ret_trouble)
 		*ret_trouble = instance->trouble ? strdup(instance->trouble) : NULL;
 	return 0;
+}
+
+char *instance_trouble(struct instance *instance)
+{
+	LOCK_SCOPE(&instance->view_lock);
+	return instance->trouble ? strdup(instance->trouble) : NULL;
+}
+
+bool instance_should_run(struct instance *instance)
+{
+	return instance->owner == OWNER_DEFINITION || instance_haproxy_runs(instance);
 }
 
 bool instance_is_stored(struct instance *instance)

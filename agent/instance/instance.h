@@ -143,6 +143,12 @@ int instance_stop(struct instance *instance, int graceful_ms, struct error *err)
  * not stored yet. */
 int instance_current(struct instance *instance, struct stored_definition *ret, char **ret_trouble);
 
+/* Why HAProxy does not run what is stored or uploaded, NULL if it does. Owned by the caller. */
+char *instance_trouble(struct instance *instance);
+
+/* Whether its HAProxy is expected to answer: not before a controller started it. */
+bool instance_should_run(struct instance *instance);
+
 bool instance_is_stored(struct instance *instance);
 
 /* Ends an instance whose creation failed or was a dry run; *ret_discarded tells whether it was one. Its folder goes, except

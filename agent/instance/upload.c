@@ -293,13 +293,16 @@ int instance_resume(struct instance *instance, struct error *err)
 
 int instance_remove(struct instance *instance, struct error *err)
 {
-	_cleanup_free_ char *mark = stopped_mark(instance);
+	_cleanup_free_ char *mark = stopped_mark(instance), *socket = NULL;
 	int r;
 
 	if (instance->owner != OWNER_CONTROLLER)
 		return refuse_definition(instance, err);
 	LOCK_SCOPE(&instance->lock);
 	r = instance->deleted ? 0 : instance_remove_all(instance, err);
+	/* The socket that Octavia's configurations name. */
+	if (r == 0 && asprintf(&socket, "%s/%s.sock", instance->settings->base_path, instance->id) >= 0)
+		unlink(socket);
 	if (r == 0 && mark)
 		unlink(mark);
 	return r;

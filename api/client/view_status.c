@@ -78,7 +78,8 @@ static int add_member(
 	_cleanup_text_ struct text detail = TEXT_INIT;
 	const json_t *weight = json_object_get(definition, "weight");
 
-	append_endpoint(&endpoint, status);
+	if (json_object_get(status, "address")) /* not known of an uploaded configuration */
+		append_endpoint(&endpoint, status);
 	/* Without a name it is known by its address. */
 	if (*view_string(status, "name"))
 		append_part(&detail, text_peek(&endpoint));
@@ -86,7 +87,8 @@ static int add_member(
 		append_number(&detail, "weight ", weight);
 	if (json_is_true(json_object_get(definition, "backup")))
 		append_part(&detail, "backup");
-	return add_row(tree, depth, "member", text_peek(&endpoint), status, definition, &detail);
+	return add_row(tree, depth, "member", endpoint.length ? text_peek(&endpoint) : view_string(status, "id"), status,
+		definition, &detail);
 }
 
 static int add_pool(

@@ -15,7 +15,11 @@ int lbaas_find(const struct request *request, struct found_load_balancer *ret, s
 	r = registry_get(request->agent->registry, request->parameters[0], &found.instance, err);
 	if (r < 0)
 		return r;
-	r = instance_current(found.instance, &found.stored, &found.trouble);
+	if (found.instance->owner == OWNER_CONTROLLER)
+		return error_set(err, ERROR_NOT_FOUND, NULL,
+			"Load Balancer %s has no definition: a controller uploads its configuration",
+			request->parameters[0]);
+	r = instance_current(found.instance, &found.stored, NULL);
 	if (r < 0)
 		return error_set(err, ERROR_NOT_FOUND, NULL, "Load Balancer %s not found.", request->parameters[0]);
 	*ret = found;
@@ -27,7 +31,6 @@ void lbaas_found_done(struct found_load_balancer *found)
 {
 	instance_unref(found->instance);
 	stored_definition_done(&found->stored);
-	free(found->trouble);
 	*found = (struct found_load_balancer){0};
 }
 
@@ -162,20 +165,21 @@ int lbaas_delete_definition(const struct request *request, struct response *resp
 
 int lbaas_get_haproxy_cfg(const struct request *request, struct response *response, struct error *err)
 {
-	_cleanup_found_ struct found_load_balancer found = {0};
+	_cleanup_stored_ struct stored_definition stored = STORED_DEFINITION_INIT;
+	_cleanup_instance_ struct instance *instance = NULL;
 	char *text;
 	size_t length;
 	int r;
 
-	r = lbaas_find(request, &found, err);
+	r = registry_get(request->agent->registry, request->parameters[0], &instance, err);
+	/* An uploaded one has no revisions. */
+	if (r == 0 && instance_current(instance, &stored, NULL) == 0 &&
+		response_add_header(response, "ETag", "\"%lld\"", (long long)stored.revision) < 0)
+		r = error_set_errno(err, -ENOMEM, "reply");
 	if (r == 0)
-		r = instance_read_config(found.instance, &text, &length, err);
+		r = instance_read_config(instance, &text, &length, err);
 	if (r < 0)
 		return r;
-	if (response_add_header(response, "ETag", "\"%lld\"", (long long)found.stored.revision) < 0) {
-		free(text);
-		return error_set_errno(err, -ENOMEM, "reply");
-	}
 	response_set_body(response, 200, "text/plain; charset=utf-8", text, length);
 	return 0;
 }

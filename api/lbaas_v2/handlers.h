@@ -26,7 +26,6 @@ int lbaas_get_haproxy_cfg(const struct request *request, struct response *respon
 struct found_load_balancer {
 	struct instance *instance;
 	struct stored_definition stored;
-	char *trouble;
 };
 int lbaas_find(const struct request *request, struct found_load_balancer *ret, struct error *err);
 void lbaas_found_done(struct found_load_balancer *found);

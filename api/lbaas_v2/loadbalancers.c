@@ -5,6 +5,7 @@
 
 #include "agent/base/text.h"
 #include "agent/health/status.h"
+#include "agent/health/uploaded.h"
 
 /* Reading: the resource, its status tree and its statistics. */
 
@@ -49,6 +50,69 @@ static int resource(const struct request *request, struct instance *instance, co
 	return 0;
 }
 
+static json_t *id_object(const char *id)
+{
+	return json_pack("{s:s}", "id", id);
+}
+
+/* Frontends and backends as lists of ids. A pool behind several listeners has a backend for each. */
+static int put_uploaded_children(json_t *lb, const struct health_snapshot *snapshot)
+{
+	json_auto_t *listeners = json_array(), *pools = json_array(), *seen = json_object();
+
+	for (size_t i = 0; i < snapshot->n_listeners; i++)
+		if (json_array_append_new(listeners, id_object(snapshot->listeners[i].id)) < 0)
+			return -ENOMEM;
+	for (size_t i = 0; i < snapshot->n_pools; i++) {
+		_cleanup_free_ char *id = strndup(snapshot->pools[i].key, strcspn(snapshot->pools[i].key, ":"));
+
+		if (!id)
+			return -ENOMEM;
+		if (json_object_get(seen, id))
+			continue;
+		if (json_object_set_new(seen, id, json_true()) < 0 || json_array_append_new(pools, id_object(id)) < 0)
+			return -ENOMEM;
+	}
+	return json_object_set(lb, "listeners", listeners) < 0 || json_object_set(lb, "pools", pools) < 0 ? -ENOMEM : 0;
+}
+
+/* What is known of a load balancer whose configuration a controller uploaded. It can be read here, not changed. */
+static int uploaded_resource(const struct request *request, struct instance *instance, json_t **ret, struct error *err)
+{
+	_cleanup_snapshot_ struct health_snapshot *snapshot = NULL;
+	_cleanup_free_ char *trouble = NULL;
+	json_auto_t *lb = NULL;
+	int r;
+
+	r = take_snapshot(request, instance, SNAPSHOT_MAX_AGE_MS, &snapshot, err);
+	if (r < 0)
+		return r;
+	trouble = instance_trouble(instance);
+	lb = json_pack("{s:s, s:s, s:s, s:s, s:b, s:s, s:n, s:s, s:s*}", "id", instance->id, "name", "",
+		"description", "the configuration is uploaded by a controller", "provider", "octavia",
+		"admin_state_up", 1, "owner", "controller", "vip_address", "provisioning_status",
+		trouble ? "ERROR" : "ACTIVE", "trouble", trouble);
+	if (!lb || put_uploaded_children(lb, snapshot) < 0 ||
+		json_object_set_new(lb, "operating_status",
+			json_string(operating_status_name(uploaded_status(snapshot)))) < 0)
+		return error_set_errno(err, -ENOMEM, "load balancer");
+	*ret = TAKE_PTR(lb);
+	return 0;
+}
+
+/* -ENOENT: it was deleted meanwhile. */
+static int any_resource(const struct request *request, struct instance *instance, json_t **ret, struct error *err)
+{
+	_cleanup_stored_ struct stored_definition stored = STORED_DEFINITION_INIT;
+	_cleanup_free_ char *trouble = NULL;
+
+	if (instance->owner == OWNER_CONTROLLER)
+		return uploaded_resource(request, instance, ret, err);
+	if (instance_current(instance, &stored, &trouble) < 0)
+		return error_set(err, ERROR_NOT_FOUND, NULL, "Load Balancer %s not found.", instance->id);
+	return resource(request, instance, &stored, trouble, ret, err);
+}
+
 int lbaas_list_load_balancers(const struct request *request, struct response *response, struct error *err)
 {
 	_cleanup_(registry_list_freep) struct instance **instances = NULL;
@@ -59,13 +123,13 @@ int lbaas_list_load_balancers(const struct request *request, struct response *re
 	if (registry_list(request->agent->registry, &instances) < 0)
 		return error_set_errno(err, -ENOMEM, "load balancers");
 	for (struct instance **instance = instances; *instance; instance++) {
-		_cleanup_stored_ struct stored_definition stored = STORED_DEFINITION_INIT;
-		_cleanup_free_ char *trouble = NULL;
-		json_t *lb;
+		json_t *lb = NULL;
 
-		if (instance_current(*instance, &stored, &trouble) < 0)
-			continue; /* deleted meanwhile */
-		r = resource(request, *instance, &stored, trouble, &lb, err);
+		r = any_resource(request, *instance, &lb, err);
+		if (r == -ENOENT) {
+			error_done(err);
+			continue;
+		}
 		if (r < 0)
 			return r;
 		if (json_array_append_new(list, lb) < 0)
@@ -77,13 +141,13 @@ int lbaas_list_load_balancers(const struct request *request, struct response *re
 
 int lbaas_get_load_balancer(const struct request *request, struct response *response, struct error *err)
 {
-	_cleanup_found_ struct found_load_balancer found = {0};
-	json_t *lb, *body;
+	_cleanup_instance_ struct instance *instance = NULL;
+	json_t *lb = NULL, *body;
 	int r;
 
-	r = lbaas_find(request, &found, err);
+	r = registry_get(request->agent->registry, request->parameters[0], &instance, err);
 	if (r == 0)
-		r = resource(request, found.instance, &found.stored, found.trouble, &lb, err);
+		r = any_resource(request, instance, &lb, err);
 	if (r < 0)
 		return r;
 	body = json_pack("{s:o}", "loadbalancer", lb);
@@ -92,19 +156,21 @@ int lbaas_get_load_balancer(const struct request *request, struct response *resp
 
 int lbaas_get_status(const struct request *request, struct response *response, struct error *err)
 {
-	_cleanup_found_ struct found_load_balancer found = {0};
+	_cleanup_stored_ struct stored_definition stored = STORED_DEFINITION_INIT;
 	_cleanup_snapshot_ struct health_snapshot *snapshot = NULL;
-	json_t *tree;
+	_cleanup_instance_ struct instance *instance = NULL;
+	json_t *tree = NULL;
 	int r;
 
-	r = lbaas_find(request, &found, err);
+	r = registry_get(request->agent->registry, request->parameters[0], &instance, err);
+	if (r == 0 && instance->owner == OWNER_DEFINITION && instance_current(instance, &stored, NULL) < 0)
+		r = error_set(err, ERROR_NOT_FOUND, NULL, "Load Balancer %s not found.", instance->id);
 	if (r == 0)
-		r = take_snapshot(request, found.instance, SNAPSHOT_MAX_AGE_MS, &snapshot, err);
+		r = take_snapshot(request, instance, SNAPSHOT_MAX_AGE_MS, &snapshot, err);
 	if (r < 0)
 		return r;
-	if (status_tree(found.stored.lb, snapshot, &tree) < 0)
-		return error_set_errno(err, -ENOMEM, "status");
-	return response_set_json(response, 200, tree);
+	r = stored.lb ? status_tree(stored.lb, snapshot, &tree) : uploaded_status_tree(instance->id, snapshot, &tree);
+	return r < 0 ? error_set_errno(err, r, "status") : response_set_json(response, 200, tree);
 }
 
 static json_t *totals_json(const struct listener_totals *totals, int64_t active, const char *id)
@@ -117,7 +183,7 @@ static json_t *totals_json(const struct listener_totals *totals, int64_t active,
 
 int lbaas_get_stats(const struct request *request, struct response *response, struct error *err)
 {
-	_cleanup_found_ struct found_load_balancer found = {0};
+	_cleanup_instance_ struct instance *instance = NULL;
 	_cleanup_snapshot_ struct health_snapshot *snapshot = NULL;
 	struct listener_totals sum = {0};
 	json_auto_t *listeners = json_array();
@@ -125,9 +191,9 @@ int lbaas_get_stats(const struct request *request, struct response *response, st
 	json_t *body;
 	int r;
 
-	r = lbaas_find(request, &found, err);
+	r = registry_get(request->agent->registry, request->parameters[0], &instance, err);
 	if (r == 0)
-		r = take_snapshot(request, found.instance, 0, &snapshot, err);
+		r = take_snapshot(request, instance, 0, &snapshot, err);
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < snapshot->n_listeners; i++) {

@@ -83,7 +83,14 @@ static void test_parse(void **state _unused_)
 	assert_parse("http://[::ffff:192.0.2.1]:80", ERROR_FORBIDDEN);
 	assert_parse("http://[2001:db8::1]:80", ERROR_FORBIDDEN);
 	assert_parse("http://128.0.0.1:80", ERROR_FORBIDDEN);
-	assert_parse("https://[::]:9443", ERROR_UNSUPPORTED);
+	assert_parse("https://[::]:9443", fine);
+	assert_parse("https://0.0.0.0:9443", fine);
+	assert_parse("https://192.0.2.1:443", fine);
+	assert_parse("https://[2001:db8::1]:0", fine);
+	assert_parse("https://example.com:9443", ERROR_INVALID);
+	assert_parse("https://:::9443", ERROR_INVALID);
+	assert_parse("https://[::]", ERROR_INVALID);
+	assert_parse("https://", ERROR_INVALID);
 	assert_parse("http://localhost:80", ERROR_INVALID);
 	assert_parse("http://127.0.0.1", ERROR_INVALID);
 	assert_parse("http://127.0.0.1:", ERROR_INVALID);
@@ -223,6 +230,21 @@ static void test_http(void **state _unused_)
 		error_code_to_errno(ERROR_FORBIDDEN));
 }
 
+static void test_https(void **state _unused_)
+{
+	struct listen_address address = {
+		.kind = LISTEN_HTTPS, .address = (char *)(uintptr_t) "0.0.0.0"};
+	_cleanup_listening_ struct listening any = LISTENING_INIT, loopback = LISTENING_INIT;
+
+	assert_int_equal(listening_open(&address, NULL, &any, NULL), 0);
+	assert_true(any.is_tcp && any.is_tls);
+	assert_non_null(text_after_prefix(any.name, "https://0.0.0.0:"));
+	address.kind = LISTEN_HTTP;
+	address.address = (char *)(uintptr_t) "127.0.0.1";
+	assert_int_equal(listening_open(&address, NULL, &loopback, NULL), 0);
+	assert_true(loopback.is_tcp && !loopback.is_tls);
+}
+
 static int tcp_socket(const char *ip, bool do_listen)
 {
 	struct sockaddr_in address = {.sin_family = AF_INET};
@@ -280,6 +302,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_unix_in_the_way, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_group, setup, teardown),
 		cmocka_unit_test(test_http),
+		cmocka_unit_test(test_https),
 		cmocka_unit_test_setup_teardown(test_adopt, setup, teardown),
 	};
 

@@ -447,7 +447,7 @@ static void test_definition_page(void **state)
 /* The first display of the page is a whole document. */
 static void test_definition_example(void **state)
 {
-	static const struct definition_defaults defaults = {50000, 5000, 50000, 0};
+	static const struct definition_defaults defaults = {50000, 5000, 50000, 0, NULL};
 	_cleanup_strv_ char **lines = read_page(MAN "amphorad-definition.5");
 	_cleanup_load_balancer_ struct load_balancer *lb = NULL;
 	_cleanup_text_ struct text document = TEXT_INIT;
