@@ -22,12 +22,12 @@
 #include "agent/haproxy/check.h"
 #include "agent/render/haproxy.h"
 
-static const struct definition_defaults defaults = {"127.0.0.1", 50000, 5000, 50000, 0};
+static const struct definition_defaults defaults = {50000, 5000, 50000, 0, "127.0.0.1"};
 
 static const struct render_settings settings = {
 	.default_vip_address = "127.0.0.1",
 	.default_connection_limit = 50000,
-	.timeouts = {"127.0.0.1", 50000, 5000, 50000, 0},
+	.timeouts = {50000, 5000, 50000, 0, "127.0.0.1"},
 	.stick_table_size = "10k",
 	.tools_dir = "/usr/libexec/amphorad",
 	.log_target = "/dev/log",
