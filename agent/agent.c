@@ -20,6 +20,7 @@
 enum {
 	STOP_OTHER_TIMEOUT_MS = 60000,
 	STOP_HAPROXY_GRACEFUL_MS = 0,
+	RETRY_INTERVAL_MS = 10000,
 };
 
 /* Rules that need more than the option table knows. */
@@ -257,6 +258,7 @@ int agent_new(struct config *config, char **config_files, int fixed_log_level, s
 	agent->config_files = config_files;
 	agent->fixed_log_level = fixed_log_level;
 	agent->heartbeat_interval_s = config->heartbeat_interval_s;
+	agent->retry_at_ms = process_now_ms() + RETRY_INTERVAL_MS;
 	agent->base_fd = agent->lock_fd = -1;
 	r = open_folders(agent, err);
 	if (r == 0)
@@ -358,10 +360,41 @@ int agent_reconfigure(struct agent *agent, const char *replacement, size_t lengt
 	return 0;
 }
 
+static void *retry_trouble(void *userdata)
+{
+	struct agent *agent = userdata;
+
+	registry_retry(agent->registry);
+	__atomic_store_n(&agent->retry_running, false, __ATOMIC_RELEASE);
+	return NULL;
+}
+
+static void join_retry(struct agent *agent)
+{
+	if (agent->retry_joinable)
+		pthread_join(agent->retry_thread, NULL);
+	agent->retry_joinable = false;
+}
+
+void agent_retry_trouble(struct agent *agent)
+{
+	int64_t now = process_now_ms();
+
+	if (now < agent->retry_at_ms || __atomic_load_n(&agent->retry_running, __ATOMIC_ACQUIRE))
+		return;
+	agent->retry_at_ms = now + RETRY_INTERVAL_MS;
+	join_retry(agent);
+	__atomic_store_n(&agent->retry_running, true, __ATOMIC_RELEASE);
+	agent->retry_joinable = pthread_create(&agent->retry_thread, NULL, retry_trouble, agent) == 0;
+	if (!agent->retry_joinable)
+		__atomic_store_n(&agent->retry_running, false, __ATOMIC_RELEASE);
+}
+
 void agent_free(struct agent *agent)
 {
 	if (!agent)
 		return;
+	join_retry(agent);
 	health_free(agent->health);
 	registry_free(agent->registry);
 	if (agent->supervisor)

@@ -74,27 +74,27 @@ static int on_supervisor(sd_event_source *source, int fd, uint32_t events, void 
 	return 0;
 }
 
-static void notify_status(struct daemon *daemon)
+/* Whether some load balancer is in trouble. */
+static bool notify_status(struct daemon *daemon)
 {
 	_cleanup_(registry_list_freep) struct instance **instances = NULL;
 	size_t n = 0, troubled = 0;
 	char status[128];
 
 	if (registry_list(daemon->agent->registry, &instances) < 0)
-		return;
+		return false;
 	for (; instances[n]; n++) {
-		_cleanup_stored_ struct stored_definition stored = STORED_DEFINITION_INIT;
-		_cleanup_free_ char *trouble = NULL;
+		_cleanup_free_ char *trouble = instance_trouble(instances[n]);
 
-		if (instance_current(instances[n], &stored, &trouble) == 0 && trouble)
-			troubled++;
+		troubled += trouble != NULL;
 	}
 	snprintf(status, sizeof(status), "STATUS=%zu load balancer%s%s", n, n == 1 ? "" : "s",
 		troubled ? ", some of them in trouble: see the log" : "");
-	if (streq(status, daemon->status))
-		return;
-	memcpy(daemon->status, status, sizeof(status));
-	sd_notify(0, status);
+	if (!streq(status, daemon->status)) {
+		memcpy(daemon->status, status, sizeof(status));
+		sd_notify(0, status);
+	}
+	return troubled > 0;
 }
 
 static bool health_is_stuck(const struct daemon *daemon)
@@ -118,7 +118,8 @@ static int on_status(sd_event_source *source, uint64_t now_us, void *userdata)
 		else
 			sd_notify(0, "WATCHDOG=1");
 	}
-	notify_status(daemon);
+	if (notify_status(daemon))
+		agent_retry_trouble(daemon->agent);
 	sd_event_source_set_time(source, now_us + interval);
 	return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 }

@@ -490,6 +490,26 @@ int instance_converge(struct instance *instance, struct error *err)
 	return r;
 }
 
+static bool is_worth_a_retry(struct instance *instance)
+{
+	LOCK_SCOPE(&instance->view_lock);
+	return instance->trouble && !instance->damaged && !instance->deleted;
+}
+
+int instance_retry(struct instance *instance, struct error *err)
+{
+	int r;
+
+	if (instance->owner == OWNER_CONTROLLER)
+		return is_worth_a_retry(instance) ? instance_resume(instance, err) : 0;
+	LOCK_SCOPE(&instance->lock);
+	if (!is_worth_a_retry(instance))
+		return 0;
+	r = converge(instance, err);
+	instance_set_trouble(instance, r < 0 ? error_message(err) : NULL);
+	return r;
+}
+
 int instance_delete(struct instance *instance, int64_t if_match, struct error *err)
 {
 	int r;

@@ -103,6 +103,10 @@ DEFINE_CLEANUP(struct instance *, instance_unref);
  * stored: whatever an interrupted creation or deletion left is removed, and the instance is useless. */
 int instance_converge(struct instance *instance, struct error *err);
 
+/* Tries again what instance_converge() or instance_resume() failed to do; 0 if there is no trouble. What no attempt can mend
+ * (a definition that cannot be read) is left alone. */
+int instance_retry(struct instance *instance, struct error *err);
+
 /* OWNER_CONTROLLER: starts HAProxy if it does not run and was not stopped by the controller since the machine started. */
 int instance_resume(struct instance *instance, struct error *err);
 

@@ -409,6 +409,21 @@ int registry_load(struct registry *registry, bool converge, struct error *err)
 	return 0;
 }
 
+void registry_retry(struct registry *registry)
+{
+	_cleanup_(registry_list_freep) struct instance **instances = NULL;
+
+	if (registry_list(registry, &instances) < 0)
+		return;
+	for (struct instance **instance = instances; *instance; instance++) {
+		_cleanup_error_ struct error problem = ERROR_INIT;
+
+		if (instance_retry(*instance, &problem) < 0)
+			log_lb(LOG_WARNING, (*instance)->id, "HAProxy still does not run what is stored: %s",
+				error_message(&problem));
+	}
+}
+
 int registry_stop_all(struct registry *registry, int graceful_ms, struct error *err)
 {
 	int first = 0;

@@ -425,6 +425,14 @@ static int direct_stop(struct supervisor_unit *base, int graceful_ms, struct err
 	return r;
 }
 
+/* Nothing of ours is started at boot but amphorad. */
+static int direct_disable(struct supervisor_unit *base, struct error *err)
+{
+	(void)base;
+	(void)err;
+	return 0;
+}
+
 /* Dispatch may not have seen an end yet (before the main loop runs, it never does), so whoever waits for HAProxy asks the
  * pidfd too. A unit that is busy answers from what is known. */
 static pid_t direct_pid(struct supervisor_unit *base)
@@ -499,6 +507,7 @@ static const struct supervisor_operations direct_operations = {
 	.start = direct_start,
 	.reload = direct_reload,
 	.stop = direct_stop,
+	.disable = direct_disable,
 	.pid = direct_pid,
 	.restarts = direct_restarts,
 	.messages = direct_messages,

@@ -292,24 +292,32 @@ int master_reload(struct master *m, struct error *err)
 	return 0;
 }
 
+static int signal_and_wait(const struct master *m, int signal, int timeout_ms)
+{
+	int r = process_signal(m->pidfd, signal);
+
+	if (r < 0 && r != -ESRCH)
+		return r;
+	return process_wait_exit(m->pidfd, timeout_ms);
+}
+
+int master_finish(const struct master *m, int graceful_ms)
+{
+	if (graceful_ms <= 0)
+		return -ETIMEDOUT;
+	wait_signal_state(m, SIGNALS_READY,
+		graceful_ms < READY_TIMEOUT_MS ? graceful_ms : READY_TIMEOUT_MS);
+	return signal_and_wait(m, SIGUSR1, graceful_ms);
+}
+
 static int end_process(const struct master *m, int graceful_ms)
 {
-	const struct {
-		int signal, timeout_ms;
-	} steps[] = {{SIGUSR1, graceful_ms}, {SIGTERM, TERMINATE_MS}, {SIGKILL, KILL_MS}};
-	int r = -ETIMEDOUT;
+	int r = master_finish(m, graceful_ms);
 
-	for (size_t i = 0; i < ELEMENTSOF(steps) && r == -ETIMEDOUT; i++) {
-		if (steps[i].timeout_ms <= 0)
-			continue;
-		if (steps[i].signal == SIGUSR1)
-			wait_signal_state(m, SIGNALS_READY,
-				graceful_ms < READY_TIMEOUT_MS ? graceful_ms : READY_TIMEOUT_MS);
-		r = process_signal(m->pidfd, steps[i].signal);
-		if (r < 0 && r != -ESRCH)
-			return r;
-		r = process_wait_exit(m->pidfd, steps[i].timeout_ms);
-	}
+	if (r == -ETIMEDOUT)
+		r = signal_and_wait(m, SIGTERM, TERMINATE_MS);
+	if (r == -ETIMEDOUT)
+		r = signal_and_wait(m, SIGKILL, KILL_MS);
 	return r;
 }
 

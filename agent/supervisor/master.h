@@ -47,6 +47,10 @@ void master_forget(struct master *m);
  * it takes none. */
 int master_reload(struct master *m, struct error *err);
 
+/* SIGUSR1, when it takes signals, and up to graceful_ms for its connections to end. 0 if it has ended
+ * then, -ETIMEDOUT if not. */
+int master_finish(const struct master *m, int graceful_ms);
+
 /* SIGUSR1 and up to graceful_ms, SIGTERM, SIGKILL; then the pid file and the socket are removed.
  * Fine if none runs. */
 int master_stop(struct master *m, int graceful_ms, struct error *err);

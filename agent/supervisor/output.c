@@ -103,7 +103,7 @@ static size_t printable_length(const unsigned char *s, size_t left)
 	return 0;
 }
 
-static void make_harmless(char *text, size_t length)
+void output_make_harmless(char *text, size_t length)
 {
 	for (size_t i = 0; i < length;) {
 		size_t n = printable_length((const unsigned char *)text + i, length - i);
@@ -147,7 +147,7 @@ int output_tail(const char *path, off_t since, char **ret_text)
 			memmove(text, newline + 1, length);
 		}
 	}
-	make_harmless(text, length);
+	output_make_harmless(text, length);
 	text[length] = '\0';
 	*ret_text = TAKE_PTR(text);
 	return 0;

@@ -28,6 +28,9 @@ off_t output_size(const char *path);
  * there is no file. */
 int output_tail(const char *path, off_t since, char **ret_text);
 
+/* What a program wrote made fit to be shown: see output_tail(). */
+void output_make_harmless(char *text, size_t length);
+
 /* Cuts a file of more than OUTPUT_FILE_MAX bytes down to its tail, and moves "since" with it. Lines
  * that are written at that very moment may be lost. */
 int output_trim(const char *path, off_t *since);

@@ -3,8 +3,8 @@
 
 /*
  * Who keeps HAProxy running. One small table of operations, two makers: "direct" (direct.c:
- * amphorad starts master-worker HAProxy itself) and, where PID 1 is systemd, "systemd" (systemd.c,
- * not there yet).
+ * amphorad starts master-worker HAProxy itself) and, where PID 1 is systemd, "systemd" (systemd.c:
+ * the template unit amphora-haproxy@.service, which also starts HAProxy when the machine boots).
  *
  * In both, HAProxy outlives the agent: freeing a unit or the supervisor leaves it serving, and
  * supervisor_adopt() of the next agent finds it again. Operations act on processes only; whether a
@@ -49,7 +49,8 @@ struct supervisor_spec {
 	const char *pid_file;          /* -p: written by HAProxy, read when adopting */
 	const char *log_file;          /* stdout and stderr; emptied at each start */
 	const char *peer_name;         /* -L, or NULL */
-	const char *network_namespace; /* name under /run/netns, or NULL: ours. direct: only NULL */
+	const char *network_namespace; /* name under /run/netns, or NULL: ours. direct: only NULL;
+					  systemd: the one that the unit file names */
 };
 
 struct supervisor;
@@ -62,8 +63,10 @@ struct supervisor_operations {
 	int (*adopt)(struct supervisor *s, const struct supervisor_spec *spec,
 		struct supervisor_unit **ret, struct error *err);
 	/* Takes the place of a restart that is pending. -EALREADY if it runs (reload it then).
-	 * Returns as soon as the process runs: whether it liked its configuration is seen on the
-	 * master's CLI, in messages() and in on_event. */
+	 * direct: returns as soon as the process runs; whether it liked its configuration is seen
+	 * on the master's CLI, in messages() and in on_event. systemd: returns when HAProxy has
+	 * told that it is ready, and has it started at boot from then on; if it does not get
+	 * ready, nothing is left running, and the error is ERROR_APPLY with HAProxy's words. */
 	int (*start)(struct supervisor_unit *u, struct error *err);
 	/* Asks the master to reload (SIGUSR2); returns when the reload has begun, so that the
 	 * master's CLI tells of this one. A master that is still busy with its start or with the
@@ -71,8 +74,11 @@ struct supervisor_operations {
 	 * does not run, also while a restart is pending. */
 	int (*reload)(struct supervisor_unit *u, struct error *err);
 	/* SIGUSR1 (finish connections) for graceful_ms, then SIGTERM, then SIGKILL. Returns when it
-	 * has ended. */
+	 * has ended. Whether it is started at boot stays as it is: see disable(). */
 	int (*stop)(struct supervisor_unit *u, int graceful_ms, struct error *err);
+	/* After stop(), when the load balancer is deleted: nothing starts it at boot any more, and
+	 * what start() left in the folder for that is removed. direct: does nothing. */
+	int (*disable)(struct supervisor_unit *u, struct error *err);
 	/* The master's pid, 0 if it does not run. While a restart is pending that is 0, too:
 	 * start() then starts at once. Never waits for another operation. */
 	pid_t (*pid)(struct supervisor_unit *u);
@@ -97,3 +103,9 @@ struct supervisor_unit {
 
 int supervisor_direct_new(
 	supervisor_callback on_event, void *userdata, struct supervisor **ret, struct error *err);
+
+/* Needs the system bus. */
+int supervisor_systemd_new(
+	supervisor_callback on_event, void *userdata, struct supervisor **ret, struct error *err);
+/* Is PID 1 systemd? Then "auto" means the one above. */
+bool supervisor_systemd_is_running(void);

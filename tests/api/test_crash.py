@@ -5,6 +5,7 @@ AMPHORAD_CRASH_SEED=…, AMPHORAD_CRASH_ROUNDS=…"""
 import http.client
 import os
 import random
+import socket
 import threading
 import time
 
@@ -140,3 +141,22 @@ def test_damaged_definition_does_not_stop_the_agent(agent, origins, damage):
     assert server_of(bad_port) == "a"
     agent.apply(bad, document(listener(bad_port, pool([member(server.port)]), name="healed")))
     assert server_of(bad_port) == "a"
+
+
+def test_heals_without_hands(agent, origins):
+    """Another program holds the port when HAProxy has to be started: ERROR with the reason, and well again afterwards."""
+    server, port, lb_id = origins("a"), free_port(), new_id()
+    agent.apply(lb_id, document(listener(port, pool([member(server.port)]))))
+    agent.stop()
+    agent.stop_all()
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        other.bind(("127.0.0.1", port))
+        other.listen()
+        agent.start()
+        shown = agent.get(f"{LBS}/{lb_id}").expect(200).json["loadbalancer"]
+        assert shown["provisioning_status"] == "ERROR"
+        assert str(port) in shown["trouble"]
+        assert agent.definition(lb_id)["listeners"][0]["protocol_port"] == port
+    wait_for(lambda: server_of(port, timeout=1) == "a", 40, "HAProxy is started once the port is free")
+    wait_for(lambda: agent.get(f"{LBS}/{lb_id}").json["loadbalancer"]["provisioning_status"] == "ACTIVE", 10, "ACTIVE")
