@@ -203,8 +203,9 @@ enum error_style router_style_of(const char *path)
 {
 	struct segment rest = trim_slashes(path), first;
 
-	return next_segment(&rest, &first) && segment_is(first, "1.0") ? ERROR_STYLE_AMPHORA
-								       : ERROR_STYLE_LBAAS;
+	return next_segment(&rest, &first) && (segment_is(first, "v2") || segment_is(first, "v2.0"))
+		? ERROR_STYLE_LBAAS
+		: ERROR_STYLE_AMPHORA;
 }
 
 /* "application/json", perhaps with parameters (RFC 9110, section 8.3.1). */

@@ -11,8 +11,8 @@
 #define LB "/v2/lbaas/loadbalancers/{loadbalancer_id}"
 
 const struct route routes[] = {
-	{"GET", "/", common_get_versions, BODY_NONE, 0, ERROR_STYLE_LBAAS, "versions of the APIs"},
-	{"GET", "/healthz", common_get_healthz, BODY_NONE, 0, ERROR_STYLE_LBAAS, "whether the agent answers"},
+	{"GET", "/", common_get_versions, BODY_NONE, 0, ERROR_STYLE_AMPHORA, "versions of the APIs"},
+	{"GET", "/healthz", common_get_healthz, BODY_NONE, 0, ERROR_STYLE_AMPHORA, "whether the agent answers"},
 
 	{"GET", "/v2/lbaas/loadbalancers", lbaas_list_load_balancers, BODY_NONE, 0, ERROR_STYLE_LBAAS,
 		"all load balancers"},

@@ -16,13 +16,43 @@ struct unchanged {
 	json_t *names;
 };
 
+/* Options of checks that a state does not depend on, each with one argument. */
+static bool is_tuning(const char *word)
+{
+	static const char *const words[] = {"inter", "fastinter", "downinter", "rise", "fall"};
+
+	for (size_t i = 0; i < ELEMENTSOF(words); i++)
+		if (streq(words[i], word))
+			return true;
+	return false;
+}
+
+static size_t skip_tuning(char *const *words, size_t i)
+{
+	while (words[i] && words[i + 1] && is_tuning(words[i]))
+		i += 2;
+	return i;
+}
+
+/* The same server, checked the same way, though perhaps more often: what is known of it stays true. */
+static bool is_same_server(const struct cfg_line *before, const struct cfg_line *after)
+{
+	size_t i = skip_tuning(before->words, 0), j = skip_tuning(after->words, 0);
+
+	while (before->words[i] && after->words[j] && streq(before->words[i], after->words[j])) {
+		i = skip_tuning(before->words, i + 1);
+		j = skip_tuning(after->words, j + 1);
+	}
+	return !before->words[i] && !after->words[j];
+}
+
 static int remember_unchanged(
 	void *userdata, const char *name, const struct cfg_line *before, const struct cfg_line *after)
 {
 	struct unchanged *unchanged = userdata;
 	_cleanup_free_ char *key = NULL;
 
-	if (!before || !after || !cfg_line_equal(before, after))
+	if (!before || !after || !is_same_server(before, after))
 		return 0;
 	if (asprintf(&key, "%s %s", unchanged->backend, name) < 0)
 		return -ENOMEM;

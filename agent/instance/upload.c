@@ -112,23 +112,25 @@ static int without_group(const char *text, size_t length, char **ret, size_t *re
 	return text_finish(&kept, ret, ret_length);
 }
 
-static int set_peer_name(struct instance *instance, const char *amphora_id, struct error *err)
+/* From now on HAProxy is started under this name; one that runs keeps its own. */
+static int set_peer_name(struct instance *instance, const char *name, struct error *err)
 {
 	const struct supervisor_operations *operations = instance->settings->supervisor->operations;
-	_cleanup_free_ char *name = NULL;
+	char *copy;
 	int r;
 
-	r = instance_peer_name(amphora_id, &name);
-	if (r < 0)
-		return error_set_errno(err, r, "peer name");
 	if (streq_null(name, instance->peer_name))
 		return 0;
+	copy = strdup(name);
+	if (!copy)
+		return error_set_errno(err, -ENOMEM, "peer name");
 	r = fileio_write(instance->dir_fd, PEER_NAME, name, strlen(name), 0600);
-	if (r < 0)
+	if (r < 0) {
+		free(copy);
 		return error_set_errno(err, r, "cannot write %s/" PEER_NAME, instance->directory);
+	}
 	free(instance->peer_name);
-	instance->peer_name = TAKE_PTR(name);
-	/* A running HAProxy keeps the name that it was started with. */
+	instance->peer_name = copy;
 	operations->release(TAKE_PTR(instance->unit));
 	return instance_adopt(instance, err);
 }
@@ -149,6 +151,16 @@ static int keep_failed(struct instance *instance, int r, const struct error *pro
 	return r;
 }
 
+/* Nothing at all would be valid beside our own configuration, which has a socket. */
+static int check_uploaded(struct instance *instance, const char *text, const char *peer, char **ret_verdict,
+	struct error *err)
+{
+	if (text[strspn(text, " \t\r\n")] == '\0')
+		return error_set(err, ERROR_HAPROXY, NULL, "the configuration is empty");
+	return haproxy_check(instance->settings->haproxy_cmd, instance->directory, CONFIG_NEW, instance->own_config, peer,
+		ret_verdict, err);
+}
+
 static void set_uploaded(struct instance *instance)
 {
 	LOCK_SCOPE(&instance->view_lock);
@@ -158,7 +170,7 @@ static void set_uploaded(struct instance *instance)
 int instance_upload(struct instance *instance, const char *amphora_id, const char *text, size_t length,
 	struct error *err)
 {
-	_cleanup_free_ char *kept = NULL, *verdict = NULL;
+	_cleanup_free_ char *kept = NULL, *peer = NULL, *verdict = NULL;
 	size_t kept_length;
 	int r;
 
@@ -170,20 +182,22 @@ int instance_upload(struct instance *instance, const char *amphora_id, const cha
 		return -ESHUTDOWN;
 	}
 	r = without_group(text, length, &kept, &kept_length);
+	if (r == 0)
+		r = instance_peer_name(amphora_id, &peer);
 	if (r < 0)
 		return error_set_errno(err, r, "configuration");
-	r = set_peer_name(instance, amphora_id, err);
-	if (r == 0)
-		r = instance_write_own_config(instance, err);
+	r = instance_write_own_config(instance, err);
 	if (r < 0)
 		return r;
 	r = fileio_write(instance->dir_fd, CONFIG_NEW, kept, kept_length, 0600);
 	if (r < 0)
 		return error_set_errno(err, r, "cannot write %s/" CONFIG_NEW, instance->directory);
-	r = haproxy_check(instance->settings->haproxy_cmd, instance->directory, CONFIG_NEW, instance->own_config,
-		instance->peer_name, &verdict, err);
+	r = check_uploaded(instance, kept, peer, &verdict, err);
 	if (r < 0)
 		return keep_failed(instance, r, err);
+	r = set_peer_name(instance, peer, err);
+	if (r < 0)
+		return r;
 	r = fileio_rename(instance->dir_fd, CONFIG_NEW, instance->dir_fd, CONFIG);
 	if (r < 0)
 		return error_set_errno(err, r, "cannot write %s", instance->config_file);

@@ -19,7 +19,8 @@ static struct cfg parse_good(const char *text)
 	return cfg;
 }
 
-/* The words of a line as HAProxy 2.6 reads them; it says so itself with ".notice WORD" (test_quote.c). */
+/* The words of a line as HAProxy 2.6 reads them; it says so itself with ".notice WORD"
+ * (test_quote.c). */
 static void test_words(void **state)
 {
 	static const struct {
@@ -61,14 +62,16 @@ static void test_words(void **state)
 			assert_non_null(cfg.sections[0].lines[0].words[j]);
 			assert_string_equal(cfg.sections[0].lines[0].words[j], rows[i].words[j]);
 		}
-		assert_int_equal(strv_length(cfg.sections[0].lines[0].words), strv_length((char *const *)rows[i].words));
+		assert_int_equal(strv_length(cfg.sections[0].lines[0].words),
+			strv_length((char *const *)rows[i].words));
 	}
 }
 
 static void test_sections(void **state)
 {
-	_cleanup_cfg_ struct cfg cfg = parse_good("# comment\n\nglobal\n  maxconn 1\n\ndefaults\nfrontend f\r\n  bind :80\r\n"
-						  "  default_backend b\r\nbackend b\n\tserver s 1:1\n peers p\n");
+	_cleanup_cfg_ struct cfg cfg = parse_good(
+		"# comment\n\nglobal\n  maxconn 1\n\ndefaults\nfrontend f\r\n  bind :80\r\n"
+		"  default_backend b\r\nbackend b\n\tserver s 1:1\n peers p\n");
 	const struct cfg_section *frontend = cfg_find(&cfg, "frontend", "f");
 
 	(void)state;
@@ -102,7 +105,8 @@ static void test_refused(void **state)
 		_cleanup_error_ struct error err = ERROR_INIT;
 		struct cfg cfg = CFG_INIT;
 
-		assert_int_equal(cfg_parse(rows[i].text, strlen(rows[i].text), &cfg, &err), -EINVAL);
+		assert_int_equal(
+			cfg_parse(rows[i].text, strlen(rows[i].text), &cfg, &err), -EINVAL);
 		assert_string_equal(error_message(&err), rows[i].words);
 		assert_null(cfg.sections);
 	}
@@ -134,7 +138,8 @@ static void test_length(void **state)
 static void test_lines_compared(void **state)
 {
 	_cleanup_cfg_ struct cfg cfg =
-		parse_good("backend b\nserver a 1:1 weight 1\n  server  'a'   1:1 weight 1 # x\nserver a 1:1 weight\n"
+		parse_good("backend b\nserver a 1:1 weight 1\n  server  'a'   1:1 weight 1 # "
+			   "x\nserver a 1:1 weight\n"
 			   "server a 1:1 weight 2\nserver\nserver-template a 1 b\n");
 	const struct cfg_line *lines = cfg.sections[0].lines;
 
@@ -148,7 +153,8 @@ static void test_lines_compared(void **state)
 	assert_false(cfg_line_is_server(&lines[5]));
 }
 
-static int note_server(void *userdata, const char *name, const struct cfg_line *before, const struct cfg_line *after)
+static int note_server(void *userdata, const char *name, const struct cfg_line *before,
+	const struct cfg_line *after)
 {
 	struct text *text = userdata;
 
@@ -160,9 +166,10 @@ static int note_server(void *userdata, const char *name, const struct cfg_line *
 
 static void test_servers_compared(void **state)
 {
-	_cleanup_cfg_ struct cfg cfg = parse_good("backend x\nserver c 1\nmode tcp\nserver a 1\nserver d 1\n"
-						  "backend y\nserver b 1\nserver d 2\nserver a 1\n"
-						  "backend z\nmode tcp\nbackend s\nserver a\nserver stop\nserver z\n");
+	_cleanup_cfg_ struct cfg cfg =
+		parse_good("backend x\nserver c 1\nmode tcp\nserver a 1\nserver d 1\n"
+			   "backend y\nserver b 1\nserver d 2\nserver a 1\n"
+			   "backend z\nmode tcp\nbackend s\nserver a\nserver stop\nserver z\n");
 	const struct {
 		size_t before, after;
 		const char *seen;
@@ -180,8 +187,8 @@ static void test_servers_compared(void **state)
 	for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
 		_cleanup_text_ struct text seen = TEXT_INIT;
 
-		assert_int_equal(cfg_compare_servers(&cfg.sections[rows[i].before], &cfg.sections[rows[i].after],
-					 note_server, &seen),
+		assert_int_equal(cfg_compare_servers(&cfg.sections[rows[i].before],
+					 &cfg.sections[rows[i].after], note_server, &seen),
 			rows[i].r);
 		assert_string_equal(text_peek(&seen), rows[i].seen);
 	}

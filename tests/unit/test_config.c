@@ -41,8 +41,8 @@ static void assert_refused(const char *text, size_t length, const char *words)
 	_cleanup_free_ char *shown = NULL;
 	int r = config_read_text(config, "test.conf", text, length, &err);
 
-	assert_true(asprintf(&shown, "%s%s%s", err.pointer ? err.pointer : "", err.pointer ? ": " : "",
-			    error_message(&err)) > 0);
+	assert_true(asprintf(&shown, "%s%s%s", err.pointer ? err.pointer : "",
+			    err.pointer ? ": " : "", error_message(&err)) > 0);
 	if (r != -EINVAL || err.code != ERROR_INVALID || !strstr(shown, words))
 		fail_msg("%s\n  wanted: %s\n  got %d: %s", text, words, r, shown);
 	assert_false(text_has_control(shown, strlen(shown)));
@@ -74,11 +74,13 @@ static void test_option_table(void **state)
 		assert_non_null(row->help);
 		assert_true(row->minimum <= row->maximum);
 		for (const struct option_row *other = config_options; other != row; other++)
-			assert_false(streq(row->section, other->section) && streq(row->name, other->name));
+			assert_false(streq(row->section, other->section) &&
+				     streq(row->name, other->name));
 	}
 }
 
-/* octavia/amphorae/backends/agent/templates/amphora_agent_conf.template as Octavia 11 renders it. */
+/* octavia/amphorae/backends/agent/templates/amphora_agent_conf.template as Octavia 11 renders it.
+ */
 static const char octavias[] = "\n"
 			       "[DEFAULT]\n"
 			       "debug = True\n"
@@ -120,7 +122,8 @@ static void assert_octavias(const struct config *config)
 	assert_string_equal(config->haproxy_cmd, "/usr/sbin/haproxy2");
 	assert_int_equal(config->user_log_facility, 3);
 	assert_int_equal(config->administrative_log_facility, 4);
-	assert_string_equal(config->controller_ip_port_list, "192.0.2.10:5555, [2001:db8::10]:5555");
+	assert_string_equal(
+		config->controller_ip_port_list, "192.0.2.10:5555, [2001:db8::10]:5555");
 	assert_int_equal(config->heartbeat_interval_s, 7);
 	assert_string_equal(config->heartbeat_key, "s3cr;t ;and # more = fun %(x)s");
 	assert_string_equal(config->amphora_id, "9f2c1d5e-0b7a-4a55-8a3e-3f0c6c1b2a10");
@@ -149,10 +152,13 @@ static void test_line_ends_of_windows(void **state)
 
 static void test_later_files_win(void **state)
 {
-	_cleanup_config_ struct config *config = read_good("[amphorad]\nmax_connections = 100\nworker_threads=2\n");
+	_cleanup_config_ struct config *config =
+		read_good("[amphorad]\nmax_connections = 100\nworker_threads=2\n");
 
 	(void)state;
-	assert_int_equal(config_read_text(config, "later.conf", "[amphorad]\nworker_threads : 3\n", 30, NULL), 0);
+	assert_int_equal(config_read_text(config, "later.conf", "[amphorad]\nworker_threads : 3\n",
+				 30, NULL),
+		0);
 	assert_int_equal(config->max_connections, 100);
 	assert_int_equal(config->worker_threads, 3);
 }
@@ -168,21 +174,26 @@ static char *repeated(const char *unit, size_t n)
 	return result;
 }
 
-/* libinih reads lines in pieces of a fixed size: a value has to survive that wherever the cut falls. */
+/* libinih reads lines in pieces of a fixed size: a value has to survive that wherever the cut
+ * falls. */
 static void test_long_lines(void **state)
 {
-	static const char *const units[] = {"x", "ab ", " ;", "# ", "; ", "[a] ", "k = v ", "\xe2\x82\xac"};
+	static const char *const units[] = {
+		"x", "ab ", " ;", "# ", "; ", "[a] ", "k = v ", "\xe2\x82\xac"};
 
 	(void)state;
 	for (size_t i = 0; i < ELEMENTSOF(units); i++)
 		for (size_t n = 50; n < 260; n += 3) {
-			_cleanup_free_ char *middle = repeated(units[i], n), *text = NULL, *wanted = NULL;
+			_cleanup_free_ char *middle = repeated(units[i], n), *text = NULL,
+					    *wanted = NULL;
 			_cleanup_config_ struct config *config = NULL;
 
 			assert_true(asprintf(&wanted, "<%s>", middle) > 0);
-			assert_true(asprintf(&text,
-					    "[health_manager]\nheartbeat_key = %s\nheartbeat_interval = 9\n[amphorad]\nworker_threads = 7\n",
-					    wanted) > 0);
+			assert_true(
+				asprintf(&text,
+					"[health_manager]\nheartbeat_key = %s\nheartbeat_interval "
+					"= 9\n[amphorad]\nworker_threads = 7\n",
+					wanted) > 0);
 			config = read_good(text);
 			assert_string_equal(config->heartbeat_key, wanted);
 			assert_int_equal(config->heartbeat_interval_s, 9);
@@ -198,7 +209,8 @@ static void test_long_lines_of_unused_options(void **state)
 
 	(void)state;
 	assert_true(asprintf(&text,
-			    "[health_manager]\nheartbeat_interval = 5\nevent_stream_driver = %s\n  %s\n[nova]\nx = %s\n",
+			    "[health_manager]\nheartbeat_interval = 5\nevent_stream_driver = %s\n  "
+			    "%s\n[nova]\nx = %s\n",
 			    middle, middle, middle) > 0);
 	config = read_good(text);
 	assert_int_equal(config->heartbeat_interval_s, 5);
@@ -210,8 +222,9 @@ static void test_long_comments(void **state)
 	_cleanup_config_ struct config *config = NULL;
 
 	(void)state;
-	assert_true(asprintf(&text, "# %s\n[health_manager]\n;%s\n#%s\nheartbeat_interval = 5\n# %s", words, words, words,
-			    words) > 0);
+	assert_true(
+		asprintf(&text, "# %s\n[health_manager]\n;%s\n#%s\nheartbeat_interval = 5\n# %s",
+			words, words, words, words) > 0);
 	config = read_good(text);
 	assert_int_equal(config->heartbeat_interval_s, 5);
 }
@@ -219,11 +232,13 @@ static void test_long_comments(void **state)
 static void test_continuation_lines(void **state)
 {
 	_cleanup_config_ struct config *config =
-		read_good("[health_manager]\ncontroller_ip_port_list = 192.0.2.1:5555,\n   192.0.2.2:5555,\n\t192.0.2.3:5555 ; x\n"
+		read_good("[health_manager]\ncontroller_ip_port_list = 192.0.2.1:5555,\n   "
+			  "192.0.2.2:5555,\n\t192.0.2.3:5555 ; x\n"
 			  "heartbeat_interval = 5\n");
 
 	(void)state;
-	assert_string_equal(config->controller_ip_port_list, "192.0.2.1:5555, 192.0.2.2:5555, 192.0.2.3:5555 ; x");
+	assert_string_equal(config->controller_ip_port_list,
+		"192.0.2.1:5555, 192.0.2.2:5555, 192.0.2.3:5555 ; x");
 	assert_int_equal(config->heartbeat_interval_s, 5);
 }
 
@@ -248,7 +263,8 @@ static void test_quoted_values(void **state)
 		_cleanup_free_ char *text = NULL;
 		_cleanup_config_ struct config *config = NULL;
 
-		assert_true(asprintf(&text, "[health_manager]\nheartbeat_key = %s\n", rows[i].written) > 0);
+		assert_true(asprintf(&text, "[health_manager]\nheartbeat_key = %s\n",
+				    rows[i].written) > 0);
 		config = read_good(text);
 		assert_string_equal(config->heartbeat_key, rows[i].wanted);
 	}
@@ -274,19 +290,29 @@ static void test_refused(void **state)
 	static const struct {
 		const char *text, *words;
 	} rows[] = {
-		{"[amphorad]\n\n# c\nlisten_on = x\n", "test.conf:4: unknown option listen_on in [amphorad]"},
-		{"[amphorad]\nworker_threads = 65\n", "test.conf:2: [amphorad] worker_threads must be a number from 1 to 64"},
+		{"[amphorad]\n\n# c\nlisten_on = x\n",
+			"test.conf:4: unknown option listen_on in [amphorad]"},
+		{"[amphorad]\nworker_threads = 65\n",
+			"test.conf:2: [amphorad] worker_threads must be a number from 1 to 64"},
 		{"[amphorad]\nworker_threads = 0\n\n", "test.conf:2: [amphorad] worker_threads"},
 		{"[amphorad]\nworker_threads = four\n", "test.conf:2: [amphorad] worker_threads"},
 		{"[amphorad]\nworker_threads =\n", "test.conf:2: [amphorad] worker_threads"},
-		{"[amphorad]\nworker_threads = 4 ; four\n", "test.conf:2: [amphorad] worker_threads"},
-		{"[amphorad]\nworker_threads = 99999999999999999999\n", "test.conf:2: [amphorad] worker_threads"},
-		{"[amphorad]\nworker_threads = 4\n  5\nmax_connections = 9\n", "test.conf:2: [amphorad] worker_threads"},
-		{"[DEFAULT]\ndebug = perhaps\n", "test.conf:2: [DEFAULT] debug must be true or false"},
-		{"[health_manager]\nheartbeat_interval = 0\n", "test.conf:2: [health_manager] heartbeat_interval"},
+		{"[amphorad]\nworker_threads = 4 ; four\n",
+			"test.conf:2: [amphorad] worker_threads"},
+		{"[amphorad]\nworker_threads = 99999999999999999999\n",
+			"test.conf:2: [amphorad] worker_threads"},
+		{"[amphorad]\nworker_threads = 4\n  5\nmax_connections = 9\n",
+			"test.conf:2: [amphorad] worker_threads"},
+		{"[DEFAULT]\ndebug = perhaps\n",
+			"test.conf:2: [DEFAULT] debug must be true or false"},
+		{"[health_manager]\nheartbeat_interval = 0\n",
+			"test.conf:2: [health_manager] heartbeat_interval"},
 		{"[haproxy_amphora]\ntimeout_client_data = 2147483647\n", "from 0 to 2073600000"},
-		{"[haproxy_amphora]\nuser_log_facility = 8\n", "test.conf:2: [haproxy_amphora] user_log_facility"},
-		{"[amphorad]\nlisten = a\x01" "b\n", "test.conf:2: control character"},
+		{"[haproxy_amphora]\nuser_log_facility = 8\n",
+			"test.conf:2: [haproxy_amphora] user_log_facility"},
+		{"[amphorad]\nlisten = a\x01"
+		 "b\n",
+			"test.conf:2: control character"},
 		{"# fine\n# \x7f\n", "test.conf:2: control character"},
 		{"[amphorad]\nworker_threads = 4\n\x1b[0m\n", "test.conf:3: control character"},
 		{"[amphorad]\nworker_threads\n", "near line 2"},
@@ -318,14 +344,16 @@ static void test_line_numbers_after_long_lines(void **state)
 	_cleanup_free_ char *words = repeated("x ", 500), *text = NULL;
 
 	(void)state;
-	assert_true(asprintf(&text, "# %s\n[amphorad]\nlisten = %s\n  %s\nno_such = %s\n", words, words, words, words) > 0);
+	assert_true(asprintf(&text, "# %s\n[amphorad]\nlisten = %s\n  %s\nno_such = %s\n", words,
+			    words, words, words) > 0);
 	assert_refused(text, strlen(text), "test.conf:5: unknown option no_such");
 }
 
 static void test_other_sections_and_options_are_no_mistake(void **state)
 {
 	_cleanup_config_ struct config *config =
-		read_good("[amphora_agent]\nworker_threads = 99\nnew_option = x\n[certificates]\ndebug = what\n[health_manager]\n"
+		read_good("[amphora_agent]\nworker_threads = 99\nnew_option = "
+			  "x\n[certificates]\ndebug = what\n[health_manager]\n"
 			  "heartbeat_interval=4");
 
 	(void)state;
@@ -336,7 +364,8 @@ static void test_other_sections_and_options_are_no_mistake(void **state)
 
 static void test_empty_files(void **state)
 {
-	static const char *const texts[] = {"", "\n", "\r\n", "   \n\t\n", "#", ";", "# x", "[amphorad]", "\xef\xbb\xbf[amphorad]\n"};
+	static const char *const texts[] = {"", "\n", "\r\n", "   \n\t\n", "#", ";", "# x",
+		"[amphorad]", "\xef\xbb\xbf[amphorad]\n"};
 
 	(void)state;
 	for (size_t i = 0; i < ELEMENTSOF(texts); i++) {
@@ -351,7 +380,8 @@ static void test_rules_between_options(void **state)
 	static const struct {
 		const char *text, *words; /* NULL: good */
 	} rows[] = {
-		{"[haproxy_amphora]\nbase_path = var\n", "base_path must be an absolute path, not \"var\""},
+		{"[haproxy_amphora]\nbase_path = var\n",
+			"base_path must be an absolute path, not \"var\""},
 		{"[haproxy_amphora]\nbase_path =\n", "base_path must be an absolute path"},
 		{"[amphorad]\nrun_dir = /run/a b\n", "run_dir must not have blanks"},
 		{"[amphorad]\nrun_dir = /run/$HOME\n", "run_dir must not have"},
@@ -359,11 +389,15 @@ static void test_rules_between_options(void **state)
 		{"[amphorad]\ntemplate_dir = ./x\n", "template_dir must be an absolute path"},
 		{"[amphorad]\nsupervisor = runit\n", "supervisor must be"},
 		{"[amphorad]\nsupervisor = direct\n", NULL},
-		{"[amphorad]\ndefault_vip_address = everywhere\n", "default_vip_address must be an IPv4 or IPv6 address"},
-		{"[amphorad]\ndefault_vip_address =\n", "default_vip_address must be an IPv4 or IPv6 address"},
+		{"[amphorad]\ndefault_vip_address = everywhere\n",
+			"default_vip_address must be an IPv4 or IPv6 address"},
+		{"[amphorad]\ndefault_vip_address =\n",
+			"default_vip_address must be an IPv4 or IPv6 address"},
 		{"[amphorad]\ndefault_vip_address = ::\n", NULL},
-		{"[health_manager]\ncontroller_ip_port_list = 192.0.2.1:5555\n", "heartbeat_key is needed"},
-		{"[health_manager]\ncontroller_ip_port_list = 192.0.2.1:5555\nheartbeat_key = k\n", "amphora_id is needed"},
+		{"[health_manager]\ncontroller_ip_port_list = 192.0.2.1:5555\n",
+			"heartbeat_key is needed"},
+		{"[health_manager]\ncontroller_ip_port_list = 192.0.2.1:5555\nheartbeat_key = k\n",
+			"amphora_id is needed"},
 	};
 
 	(void)state;
@@ -372,7 +406,8 @@ static void test_rules_between_options(void **state)
 		_cleanup_error_ struct error err = ERROR_INIT;
 		int r = config_check(config, &err);
 
-		if (r != (rows[i].words ? -EINVAL : 0) || (rows[i].words && !strstr(error_message(&err), rows[i].words)))
+		if (r != (rows[i].words ? -EINVAL : 0) ||
+			(rows[i].words && !strstr(error_message(&err), rows[i].words)))
 			fail_msg("%s\n  got %d: %s", rows[i].text, r, error_message(&err));
 	}
 }

@@ -18,7 +18,10 @@
 #define ID_A "aaaaaaaa-0000-4000-8000-00000000000a"
 #define ID_B "bbbbbbbb-0000-4000-8000-00000000000b"
 
-static const struct definition_defaults defaults = {50001, 5002, 50003, 4};
+static const struct definition_defaults defaults = {.timeout_client_data_ms = 50001,
+	.timeout_member_connect_ms = 5002,
+	.timeout_member_data_ms = 50003,
+	.timeout_tcp_inspect_ms = 4};
 
 static int parse_raw(const char *body, size_t length, struct load_balancer **ret, struct error *err)
 {
@@ -70,26 +73,32 @@ struct refusal {
 	const char *words; /* part of the message */
 };
 
-static void check_refusal(const struct refusal *row, int r, const struct load_balancer *lb, const struct error *err)
+static void check_refusal(
+	const struct refusal *row, int r, const struct load_balancer *lb, const struct error *err)
 {
-	if (r != error_code_to_errno(row->code) || err->code != row->code || lb || !err->pointer ||
-		!streq(err->pointer, row->pointer) || !strstr(error_message(err), row->words))
-		fail_msg("%s\n  wanted %d at %s: %s\n  got %d (%d) at %s: %s", row->document, row->code, row->pointer,
-			row->words, err->code, r, err->pointer ? err->pointer : "nowhere", error_message(err));
+	if (r != error_code_to_errno(row->code) || err->code != row->code || lb ||
+		!streq_null(err->pointer, row->pointer) || !strstr(error_message(err), row->words))
+		fail_msg("%s\n  wanted %d at %s: %s\n  got %d (%d) at %s: %s", row->document,
+			row->code, row->pointer ? row->pointer : "nowhere", row->words, err->code,
+			r, err->pointer ? err->pointer : "nowhere", error_message(err));
 }
 
 static void test_refused_documents(void **state)
 {
 	static const struct refusal rows[] = {
-		{"", ERROR_INVALID, "", "not a JSON document"},
+		{"", ERROR_INVALID, NULL, "the body is empty"},
+		{" ", ERROR_INVALID, "", "not a JSON document"},
 		{"{", ERROR_INVALID, "", "line 1"},
 		{"{}", ERROR_INVALID, "/loadbalancer", "is required"},
 		{"[]", ERROR_INVALID, "", "must be an object"},
 		{"'x'", ERROR_INVALID, "", "not a JSON document"},
 		{"{'loadbalancer':{}} x", ERROR_INVALID, "", "end of file"},
-		{"{'loadbalancer':null}", ERROR_INVALID, "/loadbalancer", "must be an object, not null"},
-		{"{'loadbalancer':[]}", ERROR_INVALID, "/loadbalancer", "must be an object, not an array"},
-		{"{'loadbalancer':{},'x/~y':1}", ERROR_INVALID, "/x~1~0y", "unknown field of the document"},
+		{"{'loadbalancer':null}", ERROR_INVALID, "/loadbalancer",
+			"must be an object, not null"},
+		{"{'loadbalancer':[]}", ERROR_INVALID, "/loadbalancer",
+			"must be an object, not an array"},
+		{"{'loadbalancer':{},'x/~y':1}", ERROR_INVALID, "/x~1~0y",
+			"unknown field of the document"},
 		{"{'loadbalancer':{},'loadbalancer':{}}", ERROR_INVALID, "", "duplicate"},
 		{"{'loadbalancer':{'name':'a','name':'b'}}", ERROR_INVALID, "", "duplicate"},
 		{"{'loadbalancer':{'name':'a\\u0000b'}}", ERROR_INVALID, "", "\\u0000"},
@@ -97,9 +106,11 @@ static void test_refused_documents(void **state)
 		{"{'loadbalancer':{'name':'\xc0\x80'}}", ERROR_INVALID, "", "not a JSON document"},
 		{"{'loadbalancer':{'name':'\\ud800'}}", ERROR_INVALID, "", "not a JSON document"},
 		{"{'loadbalancer':{'name':'a\nb'}}", ERROR_INVALID, "", "not a JSON document"},
-		{"{'loadbalancer':{'listeners':99999999999999999999}}", ERROR_INVALID, "", "not a JSON document"},
+		{"{'loadbalancer':{'listeners':99999999999999999999}}", ERROR_INVALID, "",
+			"not a JSON document"},
 		{"{'loadbalancer':{'listeners':1e999}}", ERROR_INVALID, "", "not a JSON document"},
-		{"{'loadbalancer':{'tags':[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]}}", ERROR_INVALID, "", "nested at most"},
+		{"{'loadbalancer':{'tags':[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]}}", ERROR_INVALID, "",
+			"nested at most"},
 	};
 
 	(void)state;
@@ -130,118 +141,157 @@ static void test_refused_documents(void **state)
 static void test_refused_fields(void **state)
 {
 	static const struct refusal rows[] = {
-		{"'nmae':'x'", ERROR_INVALID, "/loadbalancer/nmae", "unknown field of a loadbalancer"},
+		{"'nmae':'x'", ERROR_INVALID, "/loadbalancer/nmae",
+			"unknown field of a loadbalancer"},
 		{"'':1", ERROR_INVALID, "/loadbalancer/", "unknown field of a loadbalancer"},
 		{IN_LISTENER("'a/b':1"), ERROR_INVALID, L0 "/a~1b", "unknown field of a listener"},
 		{IN_POOL("'x':1"), ERROR_INVALID, P0 "/x", "unknown field of a pool"},
 		{IN_MEMBER("'x':1"), ERROR_INVALID, M0 "/x", "unknown field of a member"},
-		{IN_MONITOR("'x':1"), ERROR_INVALID, P0 "/healthmonitor/x", "unknown field of a healthmonitor"},
+		{IN_MONITOR("'x':1"), ERROR_INVALID, P0 "/healthmonitor/x",
+			"unknown field of a healthmonitor"},
 
 		{"'name':1", ERROR_INVALID, "/loadbalancer/name", "must be a string, not a number"},
 		{"'name':'a\\nb'", ERROR_INVALID, "/loadbalancer/name", "control characters"},
 		{"'name':'a\\u007f'", ERROR_INVALID, "/loadbalancer/name", "control characters"},
 		{"'name':'a\\u0085'", ERROR_INVALID, "/loadbalancer/name", "control characters"},
-		{"'description':'\\t'", ERROR_INVALID, "/loadbalancer/description", "control characters"},
+		{"'description':'\\t'", ERROR_INVALID, "/loadbalancer/description",
+			"control characters"},
 		{"'id':'x'", ERROR_INVALID, "/loadbalancer/id", "must be a UUID in lower case"},
-		{"'id':'AAAAAAAA-0000-4000-8000-00000000000A'", ERROR_INVALID, "/loadbalancer/id", "lower case"},
+		{"'id':'AAAAAAAA-0000-4000-8000-00000000000A'", ERROR_INVALID, "/loadbalancer/id",
+			"lower case"},
 		{"'id':1", ERROR_INVALID, "/loadbalancer/id", "must be a UUID, not a number"},
-		{"'id':'" ID_A "'", ERROR_INVALID, "/loadbalancer/id", "differs from the id in the path"},
-		{"'vip_address':'localhost'", ERROR_INVALID, "/loadbalancer/vip_address", "IPv4 or IPv6"},
-		{"'vip_address':'fe80::1%eth0'", ERROR_INVALID, "/loadbalancer/vip_address", "IPv4 or IPv6"},
-		{"'vip_address':[]", ERROR_INVALID, "/loadbalancer/vip_address", "an IP address, not an array"},
-		{"'vip_subnet_id':'net'", ERROR_INVALID, "/loadbalancer/vip_subnet_id", "must be a UUID"},
-		{"'provider':'ovn'", ERROR_INVALID, "/loadbalancer/provider", "must be one of amphora, octavia"},
-		{"'project_id':'0123456789012345678901234567890123456'", ERROR_INVALID, "/loadbalancer/project_id",
-			"has 37 characters, more than the 36"},
-		{"'admin_state_up':'maybe'", ERROR_INVALID, "/loadbalancer/admin_state_up", "true or false, not a string"},
-		{"'admin_state_up':2", ERROR_INVALID, "/loadbalancer/admin_state_up", "true or false, not a number"},
-		{"'tags':'x'", ERROR_INVALID, "/loadbalancer/tags", "an array of strings, not a string"},
-		{"'tags':['ok',1]", ERROR_INVALID, "/loadbalancer/tags/1", "must be a string, not a number"},
+		{"'id':'" ID_A "'", ERROR_INVALID, "/loadbalancer/id",
+			"differs from the id in the path"},
+		{"'vip_address':'localhost'", ERROR_INVALID, "/loadbalancer/vip_address",
+			"IPv4 or IPv6"},
+		{"'vip_address':'fe80::1%eth0'", ERROR_INVALID, "/loadbalancer/vip_address",
+			"IPv4 or IPv6"},
+		{"'vip_address':[]", ERROR_INVALID, "/loadbalancer/vip_address",
+			"an IP address, not an array"},
+		{"'vip_subnet_id':'net'", ERROR_INVALID, "/loadbalancer/vip_subnet_id",
+			"must be a UUID"},
+		{"'provider':'ovn'", ERROR_INVALID, "/loadbalancer/provider",
+			"must be one of amphora, octavia"},
+		{"'project_id':'0123456789012345678901234567890123456'", ERROR_INVALID,
+			"/loadbalancer/project_id", "has 37 characters, more than the 36"},
+		{"'admin_state_up':'maybe'", ERROR_INVALID, "/loadbalancer/admin_state_up",
+			"true or false, not a string"},
+		{"'admin_state_up':2", ERROR_INVALID, "/loadbalancer/admin_state_up",
+			"true or false, not a number"},
+		{"'tags':'x'", ERROR_INVALID, "/loadbalancer/tags",
+			"an array of strings, not a string"},
+		{"'tags':['ok',1]", ERROR_INVALID, "/loadbalancer/tags/1",
+			"must be a string, not a number"},
 		{"'tags':['']", ERROR_INVALID, "/loadbalancer/tags/0", "must not be empty"},
 		{"'tags':['\\u0001']", ERROR_INVALID, "/loadbalancer/tags/0", "control characters"},
-		{"'listeners':{}", ERROR_INVALID, "/loadbalancer/listeners", "must be an array, not an object"},
+		{"'listeners':{}", ERROR_INVALID, "/loadbalancer/listeners",
+			"must be an array, not an object"},
 		{"'listeners':[null]", ERROR_INVALID, L0, "must be an object, not null"},
 		{"'listeners':['x']", ERROR_INVALID, L0, "must be an object, not a string"},
 
-		{"'listeners':[{'protocol':'TCP'}]", ERROR_INVALID, L0 "/protocol_port", "is required"},
+		{"'listeners':[{'protocol':'TCP'}]", ERROR_INVALID, L0 "/protocol_port",
+			"is required"},
 		{"'listeners':[{'protocol_port':1}]", ERROR_INVALID, L0 "/protocol", "is required"},
-		{"'listeners':[{'protocol':null,'protocol_port':1}]", ERROR_INVALID, L0 "/protocol", "is required"},
-		{"'listeners':[{'protocol':'tcp','protocol_port':1}]", ERROR_INVALID, L0 "/protocol",
-			"must be one of TCP, HTTP"},
-		{"'listeners':[{'protocol':1,'protocol_port':1}]", ERROR_INVALID, L0 "/protocol", "must be one of"},
-		{"'listeners':[{'protocol':'TCP','protocol_port':0}]", ERROR_INVALID, L0 "/protocol_port",
-			"0 is not between 1 and 65535"},
-		{"'listeners':[{'protocol':'TCP','protocol_port':65536}]", ERROR_INVALID, L0 "/protocol_port",
-			"65536 is not between"},
-		{"'listeners':[{'protocol':'TCP','protocol_port':80.5}]", ERROR_INVALID, L0 "/protocol_port",
-			"must be an integer, not a number"},
-		{"'listeners':[{'protocol':'TCP','protocol_port':' 80'}]", ERROR_INVALID, L0 "/protocol_port",
-			"must be an integer"},
-		{"'listeners':[{'protocol':'TCP','protocol_port':'80x'}]", ERROR_INVALID, L0 "/protocol_port",
-			"must be an integer"},
-		{"'listeners':[{'protocol':'TCP','protocol_port':'99999999999999999999'}]", ERROR_INVALID,
+		{"'listeners':[{'protocol':null,'protocol_port':1}]", ERROR_INVALID, L0 "/protocol",
+			"is required"},
+		{"'listeners':[{'protocol':'tcp','protocol_port':1}]", ERROR_INVALID,
+			L0 "/protocol", "must be one of TCP, HTTP"},
+		{"'listeners':[{'protocol':1,'protocol_port':1}]", ERROR_INVALID, L0 "/protocol",
+			"must be one of"},
+		{"'listeners':[{'protocol':'TCP','protocol_port':0}]", ERROR_INVALID,
+			L0 "/protocol_port", "0 is not between 1 and 65535"},
+		{"'listeners':[{'protocol':'TCP','protocol_port':65536}]", ERROR_INVALID,
+			L0 "/protocol_port", "65536 is not between"},
+		{"'listeners':[{'protocol':'TCP','protocol_port':80.5}]", ERROR_INVALID,
+			L0 "/protocol_port", "must be an integer, not a number"},
+		{"'listeners':[{'protocol':'TCP','protocol_port':' 80'}]", ERROR_INVALID,
 			L0 "/protocol_port", "must be an integer"},
-		{"'listeners':[{'protocol':'TCP','protocol_port':true}]", ERROR_INVALID, L0 "/protocol_port",
-			"must be an integer, not a boolean"},
-		{IN_LISTENER("'connection_limit':-2"), ERROR_INVALID, L0 "/connection_limit", "-2 is not between -1"},
-		{IN_LISTENER("'connection_limit':1000001"), ERROR_INVALID, L0 "/connection_limit", "1000000"},
-		{IN_LISTENER("'timeout_client_data':-1"), ERROR_INVALID, L0 "/timeout_client_data", "-1 is not between 0"},
-		{IN_LISTENER("'timeout_member_data':2073600001"), ERROR_INVALID, L0 "/timeout_member_data", "2073600000"},
-		{IN_LISTENER("'insert_headers':[]"), ERROR_INVALID, L0 "/insert_headers", "must be an object"},
-		{IN_LISTENER("'insert_headers':{'X-Evil':true}"), ERROR_INVALID, L0 "/insert_headers/X-Evil",
-			"must be one of X-Forwarded-For"},
+		{"'listeners':[{'protocol':'TCP','protocol_port':'80x'}]", ERROR_INVALID,
+			L0 "/protocol_port", "must be an integer"},
+		{"'listeners':[{'protocol':'TCP','protocol_port':'99999999999999999999'}]",
+			ERROR_INVALID, L0 "/protocol_port", "must be an integer"},
+		{"'listeners':[{'protocol':'TCP','protocol_port':true}]", ERROR_INVALID,
+			L0 "/protocol_port", "must be an integer, not a boolean"},
+		{IN_LISTENER("'connection_limit':-2"), ERROR_INVALID, L0 "/connection_limit",
+			"-2 is not between -1"},
+		{IN_LISTENER("'connection_limit':1000001"), ERROR_INVALID, L0 "/connection_limit",
+			"1000000"},
+		{IN_LISTENER("'timeout_client_data':-1"), ERROR_INVALID, L0 "/timeout_client_data",
+			"-1 is not between 0"},
+		{IN_LISTENER("'timeout_member_data':2073600001"), ERROR_INVALID,
+			L0 "/timeout_member_data", "2073600000"},
+		{IN_LISTENER("'insert_headers':[]"), ERROR_INVALID, L0 "/insert_headers",
+			"must be an object"},
+		{IN_LISTENER("'insert_headers':{'X-Evil':true}"), ERROR_INVALID,
+			L0 "/insert_headers/X-Evil", "X-Forwarded-For"},
 		{IN_LISTENER("'insert_headers':{'X-Forwarded-For':'x'}"), ERROR_INVALID,
 			L0 "/insert_headers/X-Forwarded-For", "true or false"},
-		{IN_LISTENER("'allowed_cidrs':'10.0.0.0/8'"), ERROR_INVALID, L0 "/allowed_cidrs", "an array of networks"},
-		{IN_LISTENER("'allowed_cidrs':['10.0.0.0/8','10.0.0.0/33']"), ERROR_INVALID, L0 "/allowed_cidrs/1",
+		{IN_LISTENER("'allowed_cidrs':'10.0.0.0/8'"), ERROR_INVALID, L0 "/allowed_cidrs",
+			"an array of networks"},
+		{IN_LISTENER("'allowed_cidrs':['10.0.0.0/8','10.0.0.0/33']"), ERROR_INVALID,
+			L0 "/allowed_cidrs/1", "must be a network"},
+		{IN_LISTENER("'allowed_cidrs':[1]"), ERROR_INVALID, L0 "/allowed_cidrs/0",
 			"must be a network"},
-		{IN_LISTENER("'allowed_cidrs':[1]"), ERROR_INVALID, L0 "/allowed_cidrs/0", "must be a network"},
-		{IN_LISTENER("'default_pool':'p'"), ERROR_INVALID, L0 "/default_pool", "must be an object"},
-		{IN_LISTENER("'default_pool_id':'p'"), ERROR_INVALID, L0 "/default_pool_id", "must be a UUID"},
+		{IN_LISTENER("'default_pool':'p'"), ERROR_INVALID, L0 "/default_pool",
+			"must be an object"},
+		{IN_LISTENER("'default_pool_id':'p'"), ERROR_INVALID, L0 "/default_pool_id",
+			"must be a UUID"},
 
-		{IN_POOL("'session_persistence':{}"), ERROR_INVALID, P0 "/session_persistence/type", "is required"},
-		{IN_POOL("'session_persistence':{'type':'X'}"), ERROR_INVALID, P0 "/session_persistence/type",
+		{IN_POOL("'session_persistence':{}"), ERROR_INVALID, P0 "/session_persistence/type",
+			"is required"},
+		{IN_POOL("'session_persistence':{'type':'X'}"), ERROR_INVALID,
+			P0 "/session_persistence/type",
 			"must be one of SOURCE_IP, HTTP_COOKIE, APP_COOKIE"},
-		{IN_POOL("'session_persistence':{'type':'APP_COOKIE','cookie_name':'a b'}"), ERROR_INVALID,
-			P0 "/session_persistence/cookie_name", "must be an HTTP token"},
-		{IN_POOL("'session_persistence':{'type':'APP_COOKIE','cookie_name':''}"), ERROR_INVALID,
-			P0 "/session_persistence/cookie_name", "must not be empty"},
-		{IN_POOL("'members':[{'protocol_port':1}]"), ERROR_INVALID, M0 "/address", "is required"},
-		{IN_POOL("'members':[{'address':'192.0.2.1'}]"), ERROR_INVALID, M0 "/protocol_port", "is required"},
-		{IN_MEMBER("'weight':257"), ERROR_INVALID, M0 "/weight", "257 is not between 0 and 256"},
-		{IN_MEMBER("'weight':-1"), ERROR_INVALID, M0 "/weight", "-1 is not between 0 and 256"},
+		{IN_POOL("'session_persistence':{'type':'APP_COOKIE','cookie_name':'a b'}"),
+			ERROR_INVALID, P0 "/session_persistence/cookie_name",
+			"must be an HTTP token"},
+		{IN_POOL("'session_persistence':{'type':'APP_COOKIE','cookie_name':''}"),
+			ERROR_INVALID, P0 "/session_persistence/cookie_name", "must not be empty"},
+		{IN_POOL("'members':[{'protocol_port':1}]"), ERROR_INVALID, M0 "/address",
+			"is required"},
+		{IN_POOL("'members':[{'address':'192.0.2.1'}]"), ERROR_INVALID, M0 "/protocol_port",
+			"is required"},
+		{IN_MEMBER("'weight':257"), ERROR_INVALID, M0 "/weight",
+			"257 is not between 0 and 256"},
+		{IN_MEMBER("'weight':-1"), ERROR_INVALID, M0 "/weight",
+			"-1 is not between 0 and 256"},
 		{IN_MEMBER("'backup':'perhaps'"), ERROR_INVALID, M0 "/backup", "true or false"},
-		{IN_MEMBER("'monitor_port':0"), ERROR_INVALID, M0 "/monitor_port", "0 is not between 1 and 65535"},
-		{IN_MEMBER("'monitor_address':'x'"), ERROR_INVALID, M0 "/monitor_address", "IPv4 or IPv6"},
+		{IN_MEMBER("'monitor_port':0"), ERROR_INVALID, M0 "/monitor_port",
+			"0 is not between 1 and 65535"},
+		{IN_MEMBER("'monitor_address':'x'"), ERROR_INVALID, M0 "/monitor_address",
+			"IPv4 or IPv6"},
 
-		{IN_POOL("'healthmonitor':{" MONITOR "}"), ERROR_INVALID, P0 "/healthmonitor/type", "is required"},
-		{IN_POOL("'healthmonitor':{'type':'TCP','timeout':1,'max_retries':1}"), ERROR_INVALID,
-			P0 "/healthmonitor/delay", "is required"},
-		{IN_POOL("'healthmonitor':{'type':'TCP','delay':0,'timeout':1,'max_retries':1}"), ERROR_INVALID,
-			P0 "/healthmonitor/delay", "0 is not between 1"},
-		{IN_POOL("'healthmonitor':{'type':'TCP','delay':1,'timeout':1,'max_retries':11}"), ERROR_INVALID,
-			P0 "/healthmonitor/max_retries", "11 is not between 1 and 10"},
-		{IN_MONITOR("'type':'TCP','max_retries_down':0"), ERROR_INVALID, P0 "/healthmonitor/max_retries_down",
-			"0 is not between"},
+		{IN_POOL("'healthmonitor':{" MONITOR "}"), ERROR_INVALID, P0 "/healthmonitor/type",
+			"is required"},
+		{IN_POOL("'healthmonitor':{'type':'TCP','timeout':1,'max_retries':1}"),
+			ERROR_INVALID, P0 "/healthmonitor/delay", "is required"},
+		{IN_POOL("'healthmonitor':{'type':'TCP','delay':0,'timeout':1,'max_retries':1}"),
+			ERROR_INVALID, P0 "/healthmonitor/delay", "0 is not between 1"},
+		{IN_POOL("'healthmonitor':{'type':'TCP','delay':1,'timeout':1,'max_retries':11}"),
+			ERROR_INVALID, P0 "/healthmonitor/max_retries",
+			"11 is not between 1 and 10"},
+		{IN_MONITOR("'type':'TCP','max_retries_down':0"), ERROR_INVALID,
+			P0 "/healthmonitor/max_retries_down", "0 is not between"},
 		{IN_MONITOR("'type':'UDP-CONNECT'"), ERROR_INVALID, P0 "/healthmonitor/type",
 			"must be one of TCP, HTTP, PING"},
-		{IN_MONITOR("'type':'HTTP','http_method':'get'"), ERROR_INVALID, P0 "/healthmonitor/http_method",
-			"must be one of GET, HEAD"},
-		{IN_MONITOR("'type':'HTTP','url_path':'x'"), ERROR_INVALID, P0 "/healthmonitor/url_path", "must be a URL path"},
-		{IN_MONITOR("'type':'HTTP','url_path':'/a b'"), ERROR_INVALID, P0 "/healthmonitor/url_path",
-			"must be a URL path"},
-		{IN_MONITOR("'type':'HTTP','expected_codes':'99'"), ERROR_INVALID, P0 "/healthmonitor/expected_codes",
-			"must be a status code"},
-		{IN_MONITOR("'type':'HTTP','http_version':'2'"), ERROR_INVALID, P0 "/healthmonitor/http_version",
-			"must be one of 1.0, 1.1"},
-		{IN_MONITOR("'type':'HTTP','http_version':1.14"), ERROR_INVALID, P0 "/healthmonitor/http_version",
-			"must be one of 1.0, 1.1"},
-		{IN_MONITOR("'type':'HTTP','http_version':1e300"), ERROR_INVALID, P0 "/healthmonitor/http_version",
-			"must be one of 1.0, 1.1"},
-		{IN_MONITOR("'type':'HTTP','http_version':[]"), ERROR_INVALID, P0 "/healthmonitor/http_version",
-			"must be one of 1.0, 1.1"},
-		{IN_MONITOR("'type':'HTTP','domain_name':'-x'"), ERROR_INVALID, P0 "/healthmonitor/domain_name",
-			"must be a domain name"},
+		{IN_MONITOR("'type':'HTTP','http_method':'get'"), ERROR_INVALID,
+			P0 "/healthmonitor/http_method", "must be one of GET, HEAD"},
+		{IN_MONITOR("'type':'HTTP','url_path':'x'"), ERROR_INVALID,
+			P0 "/healthmonitor/url_path", "must be a URL path"},
+		{IN_MONITOR("'type':'HTTP','url_path':'/a b'"), ERROR_INVALID,
+			P0 "/healthmonitor/url_path", "must be a URL path"},
+		{IN_MONITOR("'type':'HTTP','expected_codes':'99'"), ERROR_INVALID,
+			P0 "/healthmonitor/expected_codes", "must be a status code"},
+		{IN_MONITOR("'type':'HTTP','http_version':'2'"), ERROR_INVALID,
+			P0 "/healthmonitor/http_version", "must be one of 1.0, 1.1"},
+		{IN_MONITOR("'type':'HTTP','http_version':1.14"), ERROR_INVALID,
+			P0 "/healthmonitor/http_version", "must be one of 1.0, 1.1"},
+		{IN_MONITOR("'type':'HTTP','http_version':1e300"), ERROR_INVALID,
+			P0 "/healthmonitor/http_version", "must be one of 1.0, 1.1"},
+		{IN_MONITOR("'type':'HTTP','http_version':[]"), ERROR_INVALID,
+			P0 "/healthmonitor/http_version", "must be one of 1.0, 1.1"},
+		{IN_MONITOR("'type':'HTTP','domain_name':'-x'"), ERROR_INVALID,
+			P0 "/healthmonitor/domain_name", "must be a domain name"},
 	};
 
 	(void)state;
@@ -258,70 +308,88 @@ static void test_refused_fields(void **state)
 static void test_refused_combinations(void **state)
 {
 	static const struct refusal rows[] = {
-		{"'listeners':[{" LISTENER "},{'protocol':'TCP','protocol_port':80}]", ERROR_CONFLICT, L1 "/protocol_port",
-			"this port is taken, the same as that of " L0 "/protocol_port"},
-		{"'listeners':[{'name':'a'," LISTENER "},{'name':'a','protocol':'TCP','protocol_port':81}]",
-			ERROR_CONFLICT, L1 "/id", "is taken, the same as that of " L0 "/id"},
-		{"'listeners':[{'id':'" ID_A "'," LISTENER "},{'id':'" ID_A "','protocol':'TCP','protocol_port':81}]",
-			ERROR_CONFLICT, L1 "/id", "is taken"},
-		{"'listeners':[{'protocol':'TCP','protocol_port':80,'insert_headers':{'X-Forwarded-For':'true'}}]",
+		{"'listeners':[{" LISTENER "},{'protocol':'TCP','protocol_port':80}]",
+			ERROR_CONFLICT, L1 "/protocol_port", L0 "/protocol_port"},
+		{"'listeners':[{'name':'a'," LISTENER
+		 "},{'name':'a','protocol':'TCP','protocol_port':81}]",
+			ERROR_CONFLICT, L1 "/id", L0 "/id"},
+		{"'listeners':[{'id':'" ID_A "'," LISTENER "},{'id':'" ID_A
+		 "','protocol':'TCP','protocol_port':81}]",
+			ERROR_CONFLICT, L1 "/id", L0 "/id"},
+		{"'listeners':[{'protocol':'TCP','protocol_port':80,'insert_headers':{'X-Forwarded-"
+		 "For':'true'}}]",
 			ERROR_INVALID, L0 "/insert_headers", "protocol HTTP only"},
-		{"'vip_address':'2001:db8::1'," IN_LISTENER("'allowed_cidrs':['2001:db8::/32','10.0.0.0/8']"),
-			ERROR_INVALID, L0 "/allowed_cidrs/1", "same IP version as the VIP 2001:db8::1"},
-		{"'vip_address':'192.0.2.1'," IN_LISTENER("'allowed_cidrs':['::/0']"), ERROR_INVALID,
-			L0 "/allowed_cidrs/0", "same IP version"},
+		{"'vip_address':'2001:db8::1'," IN_LISTENER(
+			 "'allowed_cidrs':['2001:db8::/32','10.0.0.0/8']"),
+			ERROR_INVALID, L0 "/allowed_cidrs/1",
+			"same IP version as the VIP 2001:db8::1"},
+		{"'vip_address':'192.0.2.1'," IN_LISTENER("'allowed_cidrs':['::/0']"),
+			ERROR_INVALID, L0 "/allowed_cidrs/0", "same IP version"},
 
-		{IN_LISTENER("'default_pool_id':'" ID_A "'"), ERROR_INVALID, L0 "/default_pool_id", "no such pool"},
-		{IN_LISTENER("'default_pool':{'name':'x'}"), ERROR_INVALID, L0 "/default_pool", "no pool of that name"},
-		{IN_LISTENER("'default_pool':{'id':'" ID_A "'}"), ERROR_INVALID, L0 "/default_pool", "no pool of that id"},
-		{IN_LISTENER("'default_pool':{}"), ERROR_INVALID, L0 "/default_pool/protocol", "is required"},
+		{IN_LISTENER("'default_pool_id':'" ID_A "'"), ERROR_INVALID, L0 "/default_pool_id",
+			"no such pool"},
+		{IN_LISTENER("'default_pool':{'name':'x'}"), ERROR_INVALID, L0 "/default_pool",
+			"no pool of that name"},
+		{IN_LISTENER("'default_pool':{'id':'" ID_A "'}"), ERROR_INVALID, L0 "/default_pool",
+			"no pool of that id"},
+		{IN_LISTENER("'default_pool':{}"), ERROR_INVALID, L0 "/default_pool/protocol",
+			"is required"},
 		{IN_LISTENER("'default_pool':{'name':'x','protocol':'HTTP'}"), ERROR_INVALID,
 			L0 "/default_pool/lb_algorithm", "is required"},
 		{IN_LISTENER("'default_pool':{'name':'x','members':[{" MEMBER "}]}"), ERROR_INVALID,
 			L0 "/default_pool/protocol", "is required"},
-		{IN_LISTENER("'default_pool':{" POOL "},'default_pool_id':'" ID_A "'"), ERROR_INVALID, L0 "/default_pool",
-			"must not be given together"},
-		{IN_LISTENER("'default_pool':{'protocol':'TCP','lb_algorithm':'ROUND_ROBIN'}"), ERROR_INVALID,
-			L0 "/protocol", "a HTTP listener cannot use a TCP pool"},
+		{IN_LISTENER("'default_pool':{" POOL "},'default_pool_id':'" ID_A "'"),
+			ERROR_INVALID, L0 "/default_pool", "must not be given together"},
+		{IN_LISTENER("'default_pool':{'protocol':'TCP','lb_algorithm':'ROUND_ROBIN'}"),
+			ERROR_INVALID, L0 "/protocol", "a HTTP listener cannot use a TCP pool"},
 
 		{"'pools':[{" POOL "}]", ERROR_INVALID, P0, "needs a name or an id"},
 		{"'pools':[{'name':''," POOL "}]", ERROR_INVALID, P0, "needs a name or an id"},
-		{"'pools':[{'name':'p','protocol':'TCP'}]", ERROR_INVALID, P0 "/lb_algorithm", "is required"},
-		{"'pools':[{'name':'p','lb_algorithm':'SOURCE_IP'}]", ERROR_INVALID, P0 "/protocol", "is required"},
-		{"'pools':[{'name':'p','protocol':'TCP','lb_algorithm':'SOURCE_IP_PORT'}]", ERROR_UNSUPPORTED,
-			P0 "/lb_algorithm", "SOURCE_IP_PORT"},
+		{"'pools':[{'name':'p','protocol':'TCP'}]", ERROR_INVALID, P0 "/lb_algorithm",
+			"is required"},
+		{"'pools':[{'name':'p','lb_algorithm':'SOURCE_IP'}]", ERROR_INVALID, P0 "/protocol",
+			"is required"},
+		{"'pools':[{'name':'p','protocol':'TCP','lb_algorithm':'SOURCE_IP_PORT'}]",
+			ERROR_UNSUPPORTED, P0 "/lb_algorithm", "SOURCE_IP_PORT"},
 		{"'pools':[{'name':'p'," POOL "},{'name':'p'," POOL "}]", ERROR_CONFLICT, P1 "/id",
-			"same as that of " P0 "/id"},
-		{"'pools':[{'name':'p'," POOL "}]," IN_LISTENER("'default_pool':{'name':'p'," POOL "}"), ERROR_CONFLICT,
-			L0 "/default_pool/id", "same as that of " P0 "/id"},
+			P0 "/id"},
+		{"'pools':[{'name':'p'," POOL
+		 "}]," IN_LISTENER("'default_pool':{'name':'p'," POOL "}"),
+			ERROR_CONFLICT, L0 "/default_pool/id", P0 "/id"},
 		{IN_POOL("'session_persistence':{'type':'APP_COOKIE'}"), ERROR_INVALID,
 			P0 "/session_persistence/cookie_name", "is required with type APP_COOKIE"},
-		{IN_POOL("'session_persistence':{'type':'SOURCE_IP','cookie_name':'x'}"), ERROR_INVALID,
-			P0 "/session_persistence/cookie_name", "type APP_COOKIE only"},
+		{IN_POOL("'session_persistence':{'type':'SOURCE_IP','cookie_name':'x'}"),
+			ERROR_INVALID, P0 "/session_persistence/cookie_name",
+			"type APP_COOKIE only"},
 
 		{IN_POOL("'members':[{" MEMBER "},{'name':'b'," MEMBER "}]"), ERROR_CONFLICT,
 			P0 "/members/1/protocol_port", "address and port are taken"},
-		{IN_POOL("'members':[{'name':'a'," MEMBER "},{'name':'a','address':'192.0.2.2','protocol_port':80}]"),
+		{IN_POOL("'members':[{'name':'a'," MEMBER
+			 "},{'name':'a','address':'192.0.2.2','protocol_port':80}]"),
 			ERROR_CONFLICT, P0 "/members/1/name", "need names of their own"},
-		{"'pools':[{'name':'p'," POOL ",'members':[{'id':'" ID_A "'," MEMBER "}]},{'name':'q'," POOL
-		 ",'members':[{'id':'" ID_A "'," MEMBER "}]}]",
-			ERROR_CONFLICT, P1 "/members/0/id", "this id is taken, the same as that of " M0 "/id"},
-		{"'pools':[{'name':'p'," POOL ",'healthmonitor':{'id':'" ID_A "','type':'TCP'," MONITOR "}},{'name':'q'," POOL
-		 ",'healthmonitor':{'id':'" ID_A "','type':'TCP'," MONITOR "}}]",
+		{"'pools':[{'name':'p'," POOL ",'members':[{'id':'" ID_A "'," MEMBER
+		 "}]},{'name':'q'," POOL ",'members':[{'id':'" ID_A "'," MEMBER "}]}]",
+			ERROR_CONFLICT, P1 "/members/0/id", M0 "/id"},
+		{"'pools':[{'name':'p'," POOL ",'healthmonitor':{'id':'" ID_A
+		 "','type':'TCP'," MONITOR "}},{'name':'q'," POOL ",'healthmonitor':{'id':'" ID_A
+		 "','type':'TCP'," MONITOR "}}]",
 			ERROR_CONFLICT, P1 "/healthmonitor/id", "this id is taken"},
 
-		{IN_MONITOR("'type':'TCP','http_method':'GET'"), ERROR_INVALID, P0 "/healthmonitor/http_method", "type HTTP only"},
-		{IN_MONITOR("'type':'PING','url_path':'/'"), ERROR_INVALID, P0 "/healthmonitor/url_path", "type HTTP only"},
-		{IN_MONITOR("'type':'TCP','expected_codes':'200'"), ERROR_INVALID, P0 "/healthmonitor/expected_codes",
-			"type HTTP only"},
-		{IN_MONITOR("'type':'TCP','http_version':1.1"), ERROR_INVALID, P0 "/healthmonitor/http_version",
-			"type HTTP only"},
-		{IN_MONITOR("'type':'TCP','domain_name':'a.example'"), ERROR_INVALID, P0 "/healthmonitor/domain_name",
-			"type HTTP only"},
-		{IN_MONITOR("'type':'HTTP','domain_name':'a.example'"), ERROR_INVALID, P0 "/healthmonitor/http_version",
-			"must be 1.1 with a domain_name"},
-		{IN_MONITOR("'type':'HTTP','domain_name':'a.example','http_version':1.0"), ERROR_INVALID,
+		{IN_MONITOR("'type':'TCP','http_method':'GET'"), ERROR_INVALID,
+			P0 "/healthmonitor/http_method", "type HTTP only"},
+		{IN_MONITOR("'type':'PING','url_path':'/'"), ERROR_INVALID,
+			P0 "/healthmonitor/url_path", "type HTTP only"},
+		{IN_MONITOR("'type':'TCP','expected_codes':'200'"), ERROR_INVALID,
+			P0 "/healthmonitor/expected_codes", "type HTTP only"},
+		{IN_MONITOR("'type':'TCP','http_version':1.1"), ERROR_INVALID,
+			P0 "/healthmonitor/http_version", "type HTTP only"},
+		{IN_MONITOR("'type':'TCP','domain_name':'a.example'"), ERROR_INVALID,
+			P0 "/healthmonitor/domain_name", "type HTTP only"},
+		{IN_MONITOR("'type':'HTTP','domain_name':'a.example'"), ERROR_INVALID,
 			P0 "/healthmonitor/http_version", "must be 1.1 with a domain_name"},
+		{IN_MONITOR("'type':'HTTP','domain_name':'a.example','http_version':1.0"),
+			ERROR_INVALID, P0 "/healthmonitor/http_version",
+			"must be 1.1 with a domain_name"},
 	};
 
 	(void)state;
@@ -337,8 +405,8 @@ static void test_refused_combinations(void **state)
 static void test_defaults(void **state)
 {
 	_cleanup_load_balancer_ struct load_balancer *lb = parse_good(
-		"'name':null," IN_LISTENER("'default_pool':{" POOL ",'members':[{" MEMBER "}],'healthmonitor':{'type':'HTTP',"
-					   MONITOR "}}"));
+		"'name':null," IN_LISTENER("'default_pool':{" POOL ",'members':[{" MEMBER
+					   "}],'healthmonitor':{'type':'HTTP'," MONITOR "}}"));
 	const struct listener *listener = &lb->listeners[0];
 	const struct pool *pool = &lb->pools[0];
 
@@ -376,12 +444,16 @@ static void test_defaults(void **state)
 /* As Octavia's clients send them. */
 static void test_numbers_and_booleans_as_strings(void **state)
 {
-	_cleanup_load_balancer_ struct load_balancer *lb = parse_good(
-		"'admin_state_up':'False','listeners':[{'protocol':'HTTP','protocol_port':'8080','connection_limit':'-1',"
-		"'timeout_client_data':'+7','insert_headers':{'X-Forwarded-For':true,'X-Forwarded-Port':'TRUE',"
-		"'X-Forwarded-Proto':'false'},'default_pool':{" POOL ",'members':[{'address':'192.0.2.1','protocol_port':'1',"
-		"'weight':'0','backup':'yes'}],'healthmonitor':{'type':'HTTP','delay':'5','timeout':'3','max_retries':'2',"
-		"'http_version':'1.1','domain_name':'a.example'}}}]");
+	_cleanup_load_balancer_ struct load_balancer *lb =
+		parse_good("'admin_state_up':'False','listeners':[{'protocol':'HTTP','protocol_"
+			   "port':'8080','connection_limit':'-1',"
+			   "'timeout_client_data':'+7','insert_headers':{'X-Forwarded-For':true,'X-"
+			   "Forwarded-Port':'TRUE',"
+			   "'X-Forwarded-Proto':'false'},'default_pool':{" POOL
+			   ",'members':[{'address':'192.0.2.1','protocol_port':'1',"
+			   "'weight':'0','backup':'yes'}],'healthmonitor':{'type':'HTTP','delay':'"
+			   "5','timeout':'3','max_retries':'2',"
+			   "'http_version':'1.1','domain_name':'a.example'}}}]");
 	const struct listener *listener = &lb->listeners[0];
 
 	(void)state;
@@ -389,9 +461,15 @@ static void test_numbers_and_booleans_as_strings(void **state)
 	assert_int_equal(listener->protocol_port, 8080);
 	assert_int_equal(listener->connection_limit, -1);
 	assert_int_equal(listener->timeout_client_data_ms, 7);
-	assert_string_equal(json_string_value(json_object_get(listener->insert_headers, "X-Forwarded-For")), "true");
-	assert_string_equal(json_string_value(json_object_get(listener->insert_headers, "X-Forwarded-Port")), "true");
-	assert_string_equal(json_string_value(json_object_get(listener->insert_headers, "X-Forwarded-Proto")), "false");
+	assert_string_equal(
+		json_string_value(json_object_get(listener->insert_headers, "X-Forwarded-For")),
+		"true");
+	assert_string_equal(
+		json_string_value(json_object_get(listener->insert_headers, "X-Forwarded-Port")),
+		"true");
+	assert_string_equal(
+		json_string_value(json_object_get(listener->insert_headers, "X-Forwarded-Proto")),
+		"false");
 	assert_int_equal(lb->pools[0].members[0].weight, 0);
 	assert_true(lb->pools[0].members[0].backup);
 	assert_int_equal(lb->pools[0].healthmonitor->delay_s, 5);
@@ -400,8 +478,8 @@ static void test_numbers_and_booleans_as_strings(void **state)
 
 static void test_addresses_are_canonical(void **state)
 {
-	_cleanup_load_balancer_ struct load_balancer *lb = parse_good(
-		"'vip_address':'2001:DB8:0:0::1'," IN_LISTENER(
+	_cleanup_load_balancer_ struct load_balancer *lb =
+		parse_good("'vip_address':'2001:DB8:0:0::1'," IN_LISTENER(
 			"'allowed_cidrs':['2001:DB8:1::1/48','::1'],'default_pool':{" POOL
 			",'members':[{'address':'2001:DB8::00A','protocol_port':1}]}"));
 
@@ -415,13 +493,13 @@ static void test_addresses_are_canonical(void **state)
 
 static void test_pools_by_name_and_id(void **state)
 {
-	_cleanup_load_balancer_ struct load_balancer *lb = parse_good(
-		"'pools':[{'name':'shared'," POOL "},{'id':'" ID_A "'," POOL "}],"
-		"'listeners':[{" LISTENER ",'default_pool':{'name':'shared'}},"
-		"{'protocol':'TCP','protocol_port':81,'default_pool':{'name':'shared'}},"
-		"{'protocol':'TCP','protocol_port':82,'default_pool':{'id':'" ID_A "'}},"
-		"{'protocol':'TCP','protocol_port':83,'default_pool_id':'" ID_A "'},"
-		"{'protocol':'TCP','protocol_port':84}]");
+	_cleanup_load_balancer_ struct load_balancer *lb =
+		parse_good("'pools':[{'name':'shared'," POOL "},{'id':'" ID_A "'," POOL "}],"
+			   "'listeners':[{" LISTENER ",'default_pool':{'name':'shared'}},"
+			   "{'protocol':'TCP','protocol_port':81,'default_pool':{'name':'shared'}},"
+			   "{'protocol':'TCP','protocol_port':82,'default_pool':{'id':'" ID_A "'}},"
+			   "{'protocol':'TCP','protocol_port':83,'default_pool_id':'" ID_A "'},"
+			   "{'protocol':'TCP','protocol_port':84}]");
 
 	(void)state;
 	assert_int_equal(lb->n_pools, 2);
@@ -473,10 +551,10 @@ static char *ids_of(const struct load_balancer *lb)
 
 static void test_derived_ids_are_stable(void **state)
 {
-	_cleanup_load_balancer_ struct load_balancer *one =
-		parse_good("'listeners':[" L_A(WATCHED(M_A "," M_B)) "," L_B("'name':'p'," WATCHED(M_B)) "]");
-	_cleanup_load_balancer_ struct load_balancer *other =
-		parse_good("'listeners':[" L_B("'name':'p'," WATCHED(M_B)) "," L_A(WATCHED(M_B "," M_A)) "]");
+	_cleanup_load_balancer_ struct load_balancer *one = parse_good(
+		"'listeners':[" L_A(WATCHED(M_A "," M_B)) "," L_B("'name':'p'," WATCHED(M_B)) "]");
+	_cleanup_load_balancer_ struct load_balancer *other = parse_good(
+		"'listeners':[" L_B("'name':'p'," WATCHED(M_B)) "," L_A(WATCHED(M_B "," M_A)) "]");
 	_cleanup_free_ char *ids = ids_of(one), *other_ids = ids_of(other);
 	char wanted[UUID_SIZE];
 
@@ -498,29 +576,43 @@ static void test_derived_ids_are_stable(void **state)
 }
 
 static const char everything[] =
-	"'id':'" LB_ID "','name':'n \\u00fc \\\\ \\u0027','description':'d','admin_state_up':false,'vip_address':'192.0.2.9',"
-	"'vip_port_id':'" ID_A "','vip_subnet_id':'" ID_A "','vip_network_id':'" ID_A "','vip_qos_policy_id':'" ID_A "',"
-	"'project_id':'p','provider':'octavia','flavor_id':'" ID_A "','availability_zone':'z','tags':['t','u'],"
-	"'listeners':[{'name':'l','description':'d','admin_state_up':false," LISTENER ",'connection_limit':0,"
-	"'insert_headers':{'X-Forwarded-Proto':'true','X-Forwarded-For':false},'timeout_client_data':0,"
-	"'timeout_member_connect':1,'timeout_member_data':2,'timeout_tcp_inspect':3,'allowed_cidrs':['10.1.2.3/8'],"
-	"'tags':['x'],'default_pool':{'name':'p','description':'d','admin_state_up':false," POOL ",'tags':[],"
+	"'id':'" LB_ID "','name':'n \\u00fc \\\\ "
+	"\\u0027','description':'d','admin_state_up':false,'vip_address':'192.0.2.9',"
+	"'vip_port_id':'" ID_A "','vip_subnet_id':'" ID_A "','vip_network_id':'" ID_A
+	"','vip_qos_policy_id':'" ID_A "',"
+	"'project_id':'p','provider':'octavia','flavor_id':'" ID_A
+	"','availability_zone':'z','tags':['t','u'],"
+	"'listeners':[{'name':'l','description':'d','admin_state_up':false," LISTENER
+	",'connection_limit':0,"
+	"'insert_headers':{'X-Forwarded-Proto':'true','X-Forwarded-For':false},'timeout_client_"
+	"data':0,"
+	"'timeout_member_connect':1,'timeout_member_data':2,'timeout_tcp_inspect':3,'allowed_cidrs'"
+	":['10.1.2.3/8'],"
+	"'tags':['x'],'default_pool':{'name':'p','description':'d','admin_state_up':false," POOL
+	",'tags':[],"
 	"'session_persistence':{'type':'APP_COOKIE','cookie_name':'c'},"
-	"'healthmonitor':{'name':'h','type':'HTTP'," MONITOR ",'max_retries_down':1,'http_method':'HEAD','url_path':'/x?y',"
-	"'expected_codes':'200-204','http_version':1.1,'domain_name':'a.example','admin_state_up':false,'tags':['x']},"
-	"'members':[{'name':'m'," MEMBER ",'weight':0,'backup':true,'admin_state_up':false,'monitor_address':'192.0.2.7',"
+	"'healthmonitor':{'name':'h','type':'HTTP'," MONITOR
+	",'max_retries_down':1,'http_method':'HEAD','url_path':'/x?y',"
+	"'expected_codes':'200-204','http_version':1.1,'domain_name':'a.example','admin_state_up':"
+	"false,'tags':['x']},"
+	"'members':[{'name':'m'," MEMBER
+	",'weight':0,'backup':true,'admin_state_up':false,'monitor_address':'192.0.2.7',"
 	"'monitor_port':1,'subnet_id':'" ID_B "','tags':['x']}]}}]";
 
 /* The canonical text parses to an equal tree, whatever the defaults have become since. */
 static void test_text_is_a_fixed_point(void **state)
 {
-	static const char *const documents[] = {"", everything, "'listeners':[]", IN_POOL("'members':[{" MEMBER "}]"),
-		IN_LISTENER("'default_pool':{" POOL "}")};
-	static const struct definition_defaults others = {1, 1, 1, 1};
+	static const char *const documents[] = {"", everything, "'listeners':[]",
+		IN_POOL("'members':[{" MEMBER "}]"), IN_LISTENER("'default_pool':{" POOL "}")};
+	static const struct definition_defaults others = {.timeout_client_data_ms = 1,
+		.timeout_member_connect_ms = 1,
+		.timeout_member_data_ms = 1,
+		.timeout_tcp_inspect_ms = 1};
 
 	(void)state;
 	for (size_t i = 0; i < ELEMENTSOF(documents); i++) {
-		_cleanup_load_balancer_ struct load_balancer *lb = parse_good(documents[i]), *again = NULL;
+		_cleanup_load_balancer_ struct load_balancer *lb = parse_good(documents[i]),
+							     *again = NULL;
 		_cleanup_free_ char *text = NULL, *second = NULL;
 		size_t length;
 
@@ -537,13 +629,16 @@ static void test_text_has_every_field(void **state)
 {
 	_cleanup_load_balancer_ struct load_balancer *lb = parse_good(everything);
 	_cleanup_free_ char *text = NULL;
-	static const char *const parts[] = {"\"name\":\"n \xc3\xbc \\\\ '\"", "\"vip_qos_policy_id\":\"" ID_A "\"",
-		"\"availability_zone\":\"z\"", "\"provider\":\"octavia\"", "\"tags\":[\"t\",\"u\"]", "\"connection_limit\":0",
+	static const char *const parts[] = {"\"name\":\"n \xc3\xbc \\\\ '\"",
+		"\"vip_qos_policy_id\":\"" ID_A "\"", "\"availability_zone\":\"z\"",
+		"\"provider\":\"octavia\"", "\"tags\":[\"t\",\"u\"]", "\"connection_limit\":0",
 		"\"insert_headers\":{\"X-Forwarded-For\":\"false\",\"X-Forwarded-Proto\":\"true\"}",
-		"\"timeout_client_data\":0", "\"timeout_tcp_inspect\":3", "\"allowed_cidrs\":[\"10.0.0.0/8\"]",
-		"\"cookie_name\":\"c\"", "\"http_version\":\"1.1\"", "\"expected_codes\":\"200-204\"", "\"max_retries_down\":1",
-		"\"monitor_address\":\"192.0.2.7\"", "\"monitor_port\":1", "\"subnet_id\":\"" ID_B "\"", "\"backup\":true",
-		"\"weight\":0", "\"default_pool_id\":"};
+		"\"timeout_client_data\":0", "\"timeout_tcp_inspect\":3",
+		"\"allowed_cidrs\":[\"10.0.0.0/8\"]", "\"cookie_name\":\"c\"",
+		"\"http_version\":\"1.1\"", "\"expected_codes\":\"200-204\"",
+		"\"max_retries_down\":1", "\"monitor_address\":\"192.0.2.7\"", "\"monitor_port\":1",
+		"\"subnet_id\":\"" ID_B "\"", "\"backup\":true", "\"weight\":0",
+		"\"default_pool_id\":"};
 
 	(void)state;
 	assert_int_equal(definition_to_text(lb, &text, NULL), 0);
@@ -556,7 +651,8 @@ static void test_text_has_every_field(void **state)
 static void test_resource(void **state)
 {
 	_cleanup_load_balancer_ struct load_balancer *lb =
-		parse_good("'name':'n','listeners':[{'id':'" ID_B "'," LISTENER "}],'pools':[{'id':'" ID_A "'," POOL "}]");
+		parse_good("'name':'n','listeners':[{'id':'" ID_B "'," LISTENER
+			   "}],'pools':[{'id':'" ID_A "'," POOL "}]");
 	_cleanup_free_ char *children = NULL;
 	json_auto_t *resource = NULL;
 
@@ -619,23 +715,28 @@ static void test_limits(void **state)
 		enum error_code code;
 		const char *pointer;
 	} rows[] = {
-		{"'listeners':[", "{'protocol':'TCP','protocol_port':@}", "]", LIMIT_LISTENERS, ERROR_TOO_LARGE,
-			"/loadbalancer/listeners"},
-		{"'pools':[", "{'name':'@'," POOL "}", "]", LIMIT_POOLS, ERROR_TOO_LARGE, "/loadbalancer/pools"},
-		{"'pools':[{'name':'p'," POOL ",'members':[", "{'address':'192.0.2.1','protocol_port':@}", "]}]",
-			LIMIT_MEMBERS_PER_POOL, ERROR_TOO_LARGE, P0 "/members"},
-		{"'listeners':[{" LISTENER ",'allowed_cidrs':[", "'10.0.0.0/8'", "]}]", LIMIT_CIDRS_PER_LISTENER,
-			ERROR_TOO_LARGE, L0 "/allowed_cidrs"},
+		{"'listeners':[", "{'protocol':'TCP','protocol_port':@}", "]", LIMIT_LISTENERS,
+			ERROR_TOO_LARGE, "/loadbalancer/listeners"},
+		{"'pools':[", "{'name':'@'," POOL "}", "]", LIMIT_POOLS, ERROR_TOO_LARGE,
+			"/loadbalancer/pools"},
+		{"'pools':[{'name':'p'," POOL ",'members':[",
+			"{'address':'192.0.2.1','protocol_port':@}", "]}]", LIMIT_MEMBERS_PER_POOL,
+			ERROR_TOO_LARGE, P0 "/members"},
+		{"'listeners':[{" LISTENER ",'allowed_cidrs':[", "'10.0.0.0/8'", "]}]",
+			LIMIT_CIDRS_PER_LISTENER, ERROR_TOO_LARGE, L0 "/allowed_cidrs"},
 		{"'tags':[", "'@'", "]", LIMIT_TAGS, ERROR_TOO_LARGE, "/loadbalancer/tags"},
 	};
 
 	(void)state;
 	for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
-		_cleanup_free_ char *full = repeat(rows[i].before, rows[i].unit, rows[i].limit, rows[i].after);
-		_cleanup_free_ char *over = repeat(rows[i].before, rows[i].unit, rows[i].limit + 1, rows[i].after);
-		_cleanup_load_balancer_ struct load_balancer *lb = parse_good(full), *none = NULL;
+		_cleanup_free_ char *full =
+			repeat(rows[i].before, rows[i].unit, rows[i].limit, rows[i].after);
+		_cleanup_free_ char *over =
+			repeat(rows[i].before, rows[i].unit, rows[i].limit + 1, rows[i].after);
+		_cleanup_load_balancer_ struct load_balancer *none = NULL;
 		_cleanup_error_ struct error err = ERROR_INIT;
 
+		load_balancer_unref(parse_good(full));
 		assert_int_equal(parse(over, &none, &err), error_code_to_errno(rows[i].code));
 		assert_string_equal(err.pointer, rows[i].pointer);
 		assert_null(none);
@@ -664,8 +765,9 @@ static void test_length_of_strings(void **state)
 
 static void test_nested_pools_count_too(void **state)
 {
-	_cleanup_free_ char *text = repeat("'listeners':[{" LISTENER ",'default_pool':{" POOL "}}],'pools':[",
-		"{'name':'@'," POOL "}", LIMIT_POOLS, "]");
+	_cleanup_free_ char *text =
+		repeat("'listeners':[{" LISTENER ",'default_pool':{" POOL "}}],'pools':[",
+			"{'name':'@'," POOL "}", LIMIT_POOLS, "]");
 	_cleanup_load_balancer_ struct load_balancer *lb = NULL;
 	_cleanup_error_ struct error err = ERROR_INIT;
 

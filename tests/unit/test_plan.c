@@ -9,8 +9,9 @@
 #include "agent/base/text.h"
 #include "agent/haproxy/plan.h"
 
-#define BASE                                                                                                           \
-	"global\n  maxconn 10\ndefaults\n  retries 3\nfrontend f\n  bind 1:1\n  default_backend b\n"                   \
+#define BASE                                                                                      \
+	"global\n  maxconn 10\ndefaults\n  retries 3\nfrontend f\n  bind 1:1\n  default_backend " \
+	"b\n"                                                                                     \
 	"backend b\n  mode tcp\n  server s1 1:1 weight 1\n  server s2 2:1 weight 1\n"
 
 static char *reasons_of(const struct plan *plan)
@@ -18,20 +19,20 @@ static char *reasons_of(const struct plan *plan)
 	_cleanup_text_ struct text text = TEXT_INIT;
 	char *result;
 
-	STRV_FOREACH(reason, plan->reasons)
+	STRV_FOREACH (reason, plan->reasons)
 		text_printf(&text, "%s\n", *reason);
 	assert_int_equal(text_finish(&text, &result, NULL), 0);
 	return result;
 }
 
-static void check(const char *running, const char *wanted, const char *const *files, enum plan_action action,
-	const char *reasons)
+static void check(const char *running, const char *wanted, const char *const *files,
+	enum plan_action action, const char *reasons)
 {
 	_cleanup_plan_ struct plan plan = PLAN_INIT;
 	_cleanup_free_ char *got = NULL;
 
-	assert_int_equal(plan_make(running, running ? strlen(running) : 0, wanted, strlen(wanted), (char *const *)files,
-				 &plan, NULL),
+	assert_int_equal(plan_make(running, running ? strlen(running) : 0, wanted, strlen(wanted),
+				 (char *const *)files, &plan, NULL),
 		0);
 	got = reasons_of(&plan);
 	assert_string_equal(got, reasons);
@@ -45,25 +46,31 @@ static void test_actions(void **state)
 		const char *reasons;
 	} rows[] = {
 		{BASE "  server s3 3:1\n", "backend b: server s3 added\n"},
-		{"global\n  maxconn 10\ndefaults\n  retries 3\nfrontend f\n  bind 1:1\n  default_backend b\n"
+		{"global\n  maxconn 10\ndefaults\n  retries 3\nfrontend f\n  bind 1:1\n  "
+		 "default_backend b\n"
 		 "backend b\n  mode tcp\n  server s2 2:1 weight 1\n",
 			"backend b: server s1 removed\n"},
-		{"global\n  maxconn 10\ndefaults\n  retries 3\nfrontend f\n  bind 1:1\n  default_backend b\n"
+		{"global\n  maxconn 10\ndefaults\n  retries 3\nfrontend f\n  bind 1:1\n  "
+		 "default_backend b\n"
 		 "backend b\n  mode tcp\n  server s1 1:1 weight 2\n  server s2 2:1 weight 1\n",
 			"backend b: server s1 changed\n"},
-		{"global\n  maxconn 10\ndefaults\n  retries 3\nfrontend f\n  bind 1:1\n  default_backend b\n"
+		{"global\n  maxconn 10\ndefaults\n  retries 3\nfrontend f\n  bind 1:1\n  "
+		 "default_backend b\n"
 		 "backend b\n  mode tcp\n  server s2 2:1 weight 1\n  server s1 1:1 weight 1\n",
 			"backend b: order of servers changed\n"},
-		{"global\n  maxconn 11\ndefaults\n  retries 3\nfrontend f\n  bind 1:2\n  default_backend b\n"
+		{"global\n  maxconn 11\ndefaults\n  retries 3\nfrontend f\n  bind 1:2\n  "
+		 "default_backend b\n"
 		 "backend b\n  mode tcp\n  server s1 1:1 weight 1\n  server s2 2:1 weight 1\n",
 			"global: \"maxconn\" changed\nfrontend f: \"bind\" changed\n"},
 		{"global\n  maxconn 10\ndefaults\n  retries 3\nfrontend f\n  bind 1:1\n"
 		 "backend b\n  mode tcp\n  server s1 1:1 weight 1\n  server s2 2:1 weight 1\n",
 			"frontend f: \"default_backend\" changed\n"},
 		{BASE "backend c\n", "backend c: added\n"},
-		{"global\n  maxconn 10\ndefaults\n  retries 3\n", "frontend f: removed\nbackend b: removed\n"},
+		{"global\n  maxconn 10\ndefaults\n  retries 3\n",
+			"frontend f: removed\nbackend b: removed\n"},
 		{BASE "# only a comment\n", "only the layout of the configuration changed\n"},
-		{"", "global : removed\ndefaults : removed\nfrontend f: removed\nbackend b: removed\n"},
+		{"", "global : removed\ndefaults : removed\nfrontend f: removed\nbackend b: "
+		     "removed\n"},
 	};
 
 	(void)state;
@@ -80,7 +87,8 @@ static void test_list_files(void **state)
 	(void)state;
 	check(BASE, BASE, files, PLAN_RELOAD, "lists/a changed\nlists/b changed\n");
 	check(BASE, BASE, none, PLAN_NONE, "");
-	check(NULL, BASE, files, PLAN_START, "HAProxy does not run\nlists/a changed\nlists/b changed\n");
+	check(NULL, BASE, files, PLAN_START,
+		"HAProxy does not run\nlists/a changed\nlists/b changed\n");
 	check(BASE, BASE "\n", files, PLAN_RELOAD,
 		"only the layout of the configuration changed\nlists/a changed\nlists/b changed\n");
 }
@@ -93,7 +101,8 @@ static void test_texts_that_cannot_be_read(void **state)
 
 	(void)state;
 	check("'", BASE, NULL, PLAN_RELOAD, "the running configuration differs\n");
-	assert_int_equal(plan_make(BASE, strlen(BASE), "global\n 'x", 10, NULL, &plan, &err), -EINVAL);
+	assert_int_equal(
+		plan_make(BASE, strlen(BASE), "global\n 'x", 10, NULL, &plan, &err), -EINVAL);
 	assert_non_null(strstr(error_message(&err), "line 2"));
 	assert_null(plan.reasons);
 }
@@ -126,7 +135,8 @@ static void test_many_reasons(void **state)
 		_cleanup_free_ char *wanted = with_servers(rows[i].servers);
 		_cleanup_plan_ struct plan plan = PLAN_INIT;
 
-		assert_int_equal(plan_make("backend b\n", 10, wanted, strlen(wanted), NULL, &plan, NULL), 0);
+		assert_int_equal(
+			plan_make("backend b\n", 10, wanted, strlen(wanted), NULL, &plan, NULL), 0);
 		assert_int_equal(strv_length(plan.reasons), rows[i].reasons);
 		assert_string_equal(plan.reasons[rows[i].reasons - 1], rows[i].last);
 	}

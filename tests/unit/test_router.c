@@ -166,9 +166,9 @@ static void test_style(void **state _unused_)
 	assert_int_equal(router_style_of("/1.0/whatever"), ERROR_STYLE_AMPHORA);
 	assert_int_equal(router_style_of("//1.0"), ERROR_STYLE_AMPHORA);
 	assert_int_equal(router_style_of("/1.0/"), ERROR_STYLE_AMPHORA);
-	assert_int_equal(router_style_of("/1.01/x"), ERROR_STYLE_LBAAS);
-	assert_int_equal(router_style_of("/x/1.0"), ERROR_STYLE_LBAAS);
-	assert_int_equal(router_style_of(""), ERROR_STYLE_LBAAS);
+	assert_int_equal(router_style_of("/v2/x"), ERROR_STYLE_LBAAS);
+	assert_int_equal(router_style_of("//v2.0/lbaas"), ERROR_STYLE_LBAAS);
+	assert_int_equal(router_style_of("/v2x"), ERROR_STYLE_AMPHORA);
 }
 
 static void assert_body(

@@ -336,9 +336,10 @@ static void test_answers(void **state _unused_)
 		"{\"method\":\"GET\",\"name\":\"a b\",\"length\":0,\"q\":\"c d e\",\"x\":\"y\"}");
 	assert_asked(
 		server, "PUT /things/a", "Content-Length: 2\r\n\r\n{}", 200, json, "\"length\":2");
-	assert_asked(server, "GET /nothing", "\r\n", 404, json,
+	assert_asked(server, "GET /v2/nothing", "\r\n", 404, json,
 		"{\"faultcode\":\"Client\",\"faultstring\":\"");
 	assert_asked(server, "GET /1.0/nothing", "\r\n", 404, json, ",\"http_code\":404}");
+	assert_asked(server, "GET /nothing", "\r\n", 404, json, ",\"http_code\":404}");
 	assert_asked(server, "POST /things/a", "\r\n", 405, "\r\nAllow: GET, HEAD, PUT\r\n",
 		"\"faultstring\"");
 	assert_asked(
@@ -367,7 +368,7 @@ static void test_bad_requests(void **state _unused_)
 	for (size_t i = 0; i < ELEMENTSOF(attacks); i++)
 		assert_asked(server, attacks[i], "\r\n", 400, NULL, "faultstring");
 	for (size_t i = 0; i < ELEMENTSOF(nowhere); i++)
-		assert_asked(server, nowhere[i], "\r\n", 404, NULL, "faultstring");
+		assert_asked(server, nowhere[i], "\r\n", 404, NULL, "\"http_code\":404");
 	assert_asked(server, "GET /fast", "Content-Length: 1\r\n\r\nx", 400, NULL, "takes no body");
 	assert_asked(server, "PUT /things/a",
 		"Content-Type: text/plain\r\nContent-Length: 1\r\n\r\nx", 415, NULL,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Definitions on disk: revisions, and what a crash, a bad disk or a stranger can leave in the folder. */
+/* Definitions on disk: revisions, and what a crash, a bad disk or a stranger can leave in the
+ * folder. */
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -21,7 +22,10 @@
 
 #define LB_ID "11111111-2222-4333-8444-555555555555"
 
-static const struct definition_defaults defaults = {50000, 5000, 50000, 0};
+static const struct definition_defaults defaults = {.timeout_client_data_ms = 50000,
+	.timeout_member_connect_ms = 5000,
+	.timeout_member_data_ms = 50000,
+	.timeout_tcp_inspect_ms = 0};
 
 struct fixture {
 	char directory[64];
@@ -54,13 +58,15 @@ static int teardown(void **state)
 
 static void write_named(int fd, int64_t revision, const char *name)
 {
-	_cleanup_stored_ struct stored_definition stored = {
-		.revision = revision, .created_at = "2026-01-31T23:59:59", .updated_at = "2026-02-01T00:00:00"};
+	_cleanup_stored_ struct stored_definition stored = {.revision = revision,
+		.created_at = "2026-01-31T23:59:59",
+		.updated_at = "2026-02-01T00:00:00"};
 	_cleanup_free_ char *body = NULL;
 	_cleanup_error_ struct error err = ERROR_INIT;
 
 	assert_true(asprintf(&body, "{\"loadbalancer\":{\"name\":\"%s\"}}", name) > 0);
-	assert_int_equal(definition_parse(LB_ID, body, strlen(body), &defaults, &stored.lb, NULL), 0);
+	assert_int_equal(
+		definition_parse(LB_ID, body, strlen(body), &defaults, &stored.lb, NULL), 0);
 	if (store_write(fd, &stored, &err) < 0)
 		fail_msg("%s", error_message(&err));
 }
@@ -156,16 +162,22 @@ static void test_broken_files_are_set_aside(void **state)
 		"\0\0\0\0",
 		"{\"format\":1,",
 		"[]",
-		"{\"format\":2,\"revision\":3,\"created_at\":\"2026-01-31T23:59:59\",\"updated_at\":\"2026-01-31T23:59:59\","
+		"{\"format\":2,\"revision\":3,\"created_at\":\"2026-01-31T23:59:59\",\"updated_"
+		"at\":\"2026-01-31T23:59:59\","
 		"\"definition\":{\"loadbalancer\":{}}}",
-		"{\"format\":1,\"revision\":2,\"created_at\":\"2026-01-31T23:59:59\",\"updated_at\":\"2026-01-31T23:59:59\","
+		"{\"format\":1,\"revision\":2,\"created_at\":\"2026-01-31T23:59:59\",\"updated_"
+		"at\":\"2026-01-31T23:59:59\","
 		"\"definition\":{\"loadbalancer\":{}}}",
-		"{\"format\":1,\"revision\":3,\"created_at\":\"2026-01-31T23:59:59\",\"updated_at\":\"yesterday\","
+		"{\"format\":1,\"revision\":3,\"created_at\":\"2026-01-31T23:59:59\",\"updated_"
+		"at\":\"yesterday\","
 		"\"definition\":{\"loadbalancer\":{}}}",
-		"{\"format\":1,\"revision\":3,\"created_at\":\"2026-01-31T23:59:59\",\"updated_at\":\"2026-01-31T23:59:59\"}",
-		"{\"format\":1,\"revision\":3,\"created_at\":\"2026-01-31T23:59:59\",\"updated_at\":\"2026-01-31T23:59:59\","
+		"{\"format\":1,\"revision\":3,\"created_at\":\"2026-01-31T23:59:59\",\"updated_"
+		"at\":\"2026-01-31T23:59:59\"}",
+		"{\"format\":1,\"revision\":3,\"created_at\":\"2026-01-31T23:59:59\",\"updated_"
+		"at\":\"2026-01-31T23:59:59\","
 		"\"definition\":\"x\"}",
-		"{\"format\":1,\"revision\":3,\"created_at\":\"2026-01-31T23:59:59\",\"updated_at\":\"2026-01-31T23:59:59\","
+		"{\"format\":1,\"revision\":3,\"created_at\":\"2026-01-31T23:59:59\",\"updated_"
+		"at\":\"2026-01-31T23:59:59\","
 		"\"definition\":{\"loadbalancer\":{\"field_of_a_later_version\":1}}}",
 	};
 	struct fixture *fixture = *state;
@@ -178,8 +190,9 @@ static void test_broken_files_are_set_aside(void **state)
 		put_file(fixture->fd, "definition/0000000003.json", contents[i]);
 		assert_current(fixture->fd, 2, "revision 2");
 		assert_false(exists(fixture->fd, "definition/0000000003.json"));
-		assert_int_equal(
-			fileio_read(fixture->fd, "definition/0000000003.json.corrupt", 4096, &aside, NULL), 0);
+		assert_int_equal(fileio_read(fixture->fd, "definition/0000000003.json.corrupt",
+					 4096, &aside, NULL),
+			0);
 		assert_string_equal(aside, contents[i]);
 	}
 	/* The number of a revision that was set aside is free again. */
@@ -197,7 +210,8 @@ static void test_folder_in_place_of_a_revision(void **state)
 	assert_true(exists(fixture->fd, "definition/0000000002.json.corrupt"));
 }
 
-/* "Nothing can be read" is not "nothing is there": the caller removes a load balancer that has nothing stored. */
+/* "Nothing can be read" is not "nothing is there": the caller removes a load balancer that has
+ * nothing stored. */
 static void test_all_broken_is_not_absent(void **state)
 {
 	struct fixture *fixture = *state;
@@ -233,7 +247,8 @@ static void test_lack_of_descriptors_breaks_nothing(void **state)
 	write_revision(fixture->fd, 1);
 	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
 	few = limit;
-	for (few.rlim_cur = (rlim_t)free_fd; r < 0 && few.rlim_cur < (rlim_t)free_fd + 8; few.rlim_cur++) {
+	for (few.rlim_cur = (rlim_t)free_fd; r < 0 && few.rlim_cur < (rlim_t)free_fd + 8;
+		few.rlim_cur++) {
 		_cleanup_stored_ struct stored_definition stored = STORED_DEFINITION_INIT;
 		_cleanup_error_ struct error err = ERROR_INIT;
 
@@ -286,7 +301,9 @@ static void test_interrupted_write(void **state)
 
 	write_revision(fixture->fd, 1);
 	put_file(fixture->fd, "definition/half", "{\"format\":1");
-	assert_int_equal(renameat(fixture->fd, "definition/half", fixture->fd, "definition/.tmp-0123456789abcdef"), 0);
+	assert_int_equal(renameat(fixture->fd, "definition/half", fixture->fd,
+				 "definition/.tmp-0123456789abcdef"),
+		0);
 	assert_current(fixture->fd, 1, "revision 1");
 	assert_false(exists(fixture->fd, "definition/.tmp-0123456789abcdef"));
 }
@@ -300,28 +317,35 @@ static void test_folder_is_a_link(void **state)
 	assert_int_equal(mkdirat(fixture->fd, "elsewhere", 0700), 0);
 	assert_int_equal(symlinkat("elsewhere", fixture->fd, "definition"), 0);
 	assert_true(store_read_current(fixture->fd, LB_ID, &stored, NULL) < 0);
-	assert_int_equal(definition_parse(LB_ID, "{\"loadbalancer\":{}}", 19, &defaults, &stored.lb, NULL), 0);
+	assert_int_equal(
+		definition_parse(LB_ID, "{\"loadbalancer\":{}}", 19, &defaults, &stored.lb, NULL),
+		0);
 	stored.revision = 1;
 	assert_true(store_write(fixture->fd, &stored, NULL) < 0);
 	assert_false(exists(fixture->fd, "elsewhere/0000000001.json"));
 }
 
-/* With every field written, a definition is some times as long as its document: what was taken must be read again. */
+/* With every field written, a definition is some times as long as its document: what was taken must
+ * be read again. */
 static void test_text_longer_than_a_body_may_be(void **state)
 {
 	enum { POOLS = 13, MEMBERS = LIMIT_MEMBERS_PER_POOL };
 	struct fixture *fixture = *state;
-	_cleanup_stored_ struct stored_definition stored = STORED_DEFINITION_INIT, again = STORED_DEFINITION_INIT;
+	_cleanup_stored_ struct stored_definition stored = STORED_DEFINITION_INIT,
+						  again = STORED_DEFINITION_INIT;
 	_cleanup_text_ struct text body = TEXT_INIT;
 	_cleanup_error_ struct error err = ERROR_INIT;
 	struct stat st;
 
 	text_append(&body, "{\"loadbalancer\":{\"pools\":[");
 	for (int i = 0; i < POOLS; i++) {
-		text_printf(&body, "%s{\"name\":\"%d\",\"protocol\":\"TCP\",\"lb_algorithm\":\"ROUND_ROBIN\",\"members\":[",
+		text_printf(&body,
+			"%s{\"name\":\"%d\",\"protocol\":\"TCP\",\"lb_algorithm\":\"ROUND_ROBIN\","
+			"\"members\":[",
 			i ? "," : "", i);
 		for (int j = 0; j < MEMBERS; j++)
-			text_printf(&body, "%s{\"address\":\"::1\",\"protocol_port\":%d}", j ? "," : "", j + 1);
+			text_printf(&body, "%s{\"address\":\"::1\",\"protocol_port\":%d}",
+				j ? "," : "", j + 1);
 		text_append(&body, "]}");
 	}
 	text_append(&body, "]}}");
@@ -329,7 +353,9 @@ static void test_text_longer_than_a_body_may_be(void **state)
 	stored.revision = 1;
 	store_now(stored.created_at);
 	store_now(stored.updated_at);
-	assert_int_equal(definition_parse(LB_ID, text_peek(&body), body.length, &defaults, &stored.lb, NULL), 0);
+	assert_int_equal(
+		definition_parse(LB_ID, text_peek(&body), body.length, &defaults, &stored.lb, NULL),
+		0);
 	assert_int_equal(store_write(fixture->fd, &stored, NULL), 0);
 	assert_int_equal(fstatat(fixture->fd, "definition/0000000001.json", &st, 0), 0);
 	assert_true(st.st_size > LIMIT_BODY_BYTES);
@@ -345,7 +371,9 @@ static void test_time(void **state)
 
 	(void)state;
 	store_now(now);
-	assert_int_equal(sscanf(now, "%4d-%2d-%2dT%2d:%2d:%2d%n", &year, &month, &day, &hour, &minute, &second, &end), 6);
+	assert_int_equal(sscanf(now, "%4d-%2d-%2dT%2d:%2d:%2d%n", &year, &month, &day, &hour,
+				 &minute, &second, &end),
+		6);
 	assert_int_equal(end, STORE_TIME_SIZE - 1);
 	assert_true(year >= 2020);
 }
@@ -357,13 +385,16 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_what_is_written_is_read, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_last_revisions_are_kept, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_broken_files_are_set_aside, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_folder_in_place_of_a_revision, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			test_folder_in_place_of_a_revision, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_all_broken_is_not_absent, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_lack_of_descriptors_breaks_nothing, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			test_lack_of_descriptors_breaks_nothing, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_files_of_others, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_interrupted_write, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_folder_is_a_link, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_text_longer_than_a_body_may_be, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			test_text_longer_than_a_body_may_be, setup, teardown),
 		cmocka_unit_test(test_time),
 	};
 
