@@ -21,7 +21,8 @@ enum {
 	STOP_GRACE_MS = 10000,
 	STATUS_INTERVAL_US = 5 * 1000 * 1000,
 	IDLE_TIMEOUT_S = 60,
-	MAX_BODY_MEMORY = 64 * 1024 * 1024,
+	MAX_BODY_MEMORY = 32 * 1024 * 1024,
+	MAX_BODY_FILES = 256 * 1024 * 1024,
 	HEALTH_STUCK_MS = 120000, /* a round asks every HAProxy, 2 s each at worst */
 };
 
@@ -191,6 +192,8 @@ static int start_server(struct daemon *daemon, struct error *err)
 		.max_connections = (unsigned)config->max_connections,
 		.idle_timeout_s = IDLE_TIMEOUT_S,
 		.max_body_memory = MAX_BODY_MEMORY,
+		.spool_dir = config->base_path,
+		.max_body_files = MAX_BODY_FILES,
 		.socket_group = config->socket_group[0] ? config->socket_group : NULL,
 		.tls = daemon->tls,
 	};

@@ -128,7 +128,7 @@ void *exchange_start(void *cls, const char *target, struct MHD_Connection *conne
 	exchange->beside = connection_of(connection);
 	exchange->references = 1;
 	exchange->started_ms = process_now_ms();
-	exchange->body.budget = &shared->budget;
+	exchange->body = BODY_INIT(&shared->budget);
 	exchange->response = RESPONSE_INIT;
 	target = target ? target_path(target) : "";
 	length = strcspn(target, "?");
@@ -225,6 +225,16 @@ static enum MHD_Result on_body(struct exchange *exchange, const char *bytes, siz
 	return MHD_YES;
 }
 
+/* False after refusing the request. */
+static bool finish_body(struct exchange *exchange)
+{
+	_cleanup_error_ struct error err = ERROR_INIT;
+
+	if (body_finish(&exchange->body, &exchange->request.body, &err) < 0)
+		refuse(exchange, false, &err);
+	return !exchange->refused;
+}
+
 /* Gives the request to a worker, unless the server is stopping. */
 static enum MHD_Result dispatch(struct exchange *exchange)
 {
@@ -234,7 +244,6 @@ static enum MHD_Result dispatch(struct exchange *exchange)
 	exchange->request.agent = shared->agent;
 	exchange->request.method = exchange->method;
 	exchange->request.path = exchange->path;
-	exchange->request.body = exchange->body.data ? exchange->body.data : "";
 	exchange->request.body_length = exchange->body.length;
 	for (size_t i = 0; i < REQUEST_MAX_PARAMETERS; i++)
 		exchange->request.parameters[i] = exchange->match.parameters[i];
@@ -391,7 +400,8 @@ enum MHD_Result exchange_access(void *cls, struct MHD_Connection *connection _un
 	case EXCHANGE_RECEIVING:
 		if (*upload_data_size > 0)
 			return on_body(exchange, upload_data, upload_data_size);
-		return exchange->refused ? answer(exchange) : dispatch(exchange);
+		return exchange->refused || !finish_body(exchange) ? answer(exchange)
+								   : dispatch(exchange);
 	case EXCHANGE_HANDLING:
 		return abandoned ? answer_abandoned(exchange) : MHD_YES;
 	case EXCHANGE_READY:

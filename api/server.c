@@ -56,6 +56,8 @@ int server_new(const struct server_options *options, struct server **ret, struct
 	shared->routes = options->routes;
 	shared->agent = options->agent;
 	shared->budget.max = options->max_body_memory;
+	shared->budget.spool_dir = options->spool_dir;
+	shared->budget.spool_max = options->max_body_files;
 	shared->tls = options->tls;
 	shared->limits.idle_ms = (int64_t)options->idle_timeout_s * 1000;
 	shared->limits.request_ms = REQUEST_IDLE_TIMES * shared->limits.idle_ms;

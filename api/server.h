@@ -53,6 +53,8 @@ struct server_options {
 	unsigned max_connections; /* per listening socket */
 	unsigned idle_timeout_s;  /* without progress, at least 1 */
 	size_t max_body_memory;   /* bytes of all request bodies in flight */
+	const char *spool_dir;    /* large ones wait in files without a name here; NULL: in memory */
+	size_t max_body_files;    /* bytes of those files */
 	const char *socket_group; /* group of unix sockets, or NULL */
 	struct tls_context *tls;  /* borrowed, outlives the server; NULL: HTTPS is refused */
 };

@@ -235,7 +235,7 @@ def test_malformed_json(running, body):
 
 @pytest.mark.parametrize("method, path, status, allow", [
     ("GET", "/v2/lbaas/loadbalancer", 404, None),
-    ("GET", "/v3", 404, None),
+    ("GET", "/v2/nothing", 404, None),
     ("GET", f"{LBS}/{new_id()}/definition", 404, None),
     ("GET", f"{LBS}/{new_id()}", 404, None),
     ("GET", f"{LBS}/{new_id()}/status", 404, None),

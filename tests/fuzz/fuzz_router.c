@@ -19,7 +19,7 @@ static int handler(const struct request *request _unused_, struct response *resp
 }
 
 static const struct route table[] = {
-	{"GET", "/", handler, BODY_NONE, 0, ERROR_STYLE_LBAAS, ""},
+	{"GET", "/", handler, BODY_NONE, 0, ERROR_STYLE_AMPHORA, ""},
 	{"GET", "/v2/lbaas/loadbalancers", handler, BODY_NONE, 0, ERROR_STYLE_LBAAS, ""},
 	{"PUT", "/v2/lbaas/loadbalancers/{id}/definition", handler, BODY_JSON, 100,
 		ERROR_STYLE_LBAAS, ""},
