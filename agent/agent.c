@@ -42,16 +42,23 @@ static int check_config(const struct config *config, struct error *err)
 	return 0;
 }
 
-int agent_read_config(char *const *files, struct config **ret, struct error *err)
+/* A content that counts instead of a file's. */
+struct replacement {
+	const char *file; /* NULL: none */
+	const char *text;
+	size_t length;
+};
+
+static int read_files(char *const *files, const struct replacement *replacement, struct config **ret, struct error *err)
 {
 	_cleanup_config_ struct config *config = NULL;
 	int r;
 
 	r = config_new(&config, err);
 	STRV_FOREACH(file, files ? files : (char *const *)config_default_files) {
-		if (r == 0 && !files && access(*file, F_OK) < 0)
-			continue; /* none is needed */
-		if (r == 0)
+		if (r == 0 && streq_null(*file, replacement->file))
+			r = config_read_text(config, *file, replacement->text, replacement->length, err);
+		else if (r == 0 && (files || access(*file, F_OK) == 0)) /* none of the default ones is needed */
 			r = config_read(config, *file, err);
 	}
 	if (r == 0)
@@ -62,6 +69,13 @@ int agent_read_config(char *const *files, struct config **ret, struct error *err
 		return r;
 	*ret = TAKE_PTR(config);
 	return 0;
+}
+
+int agent_read_config(char *const *files, struct config **ret, struct error *err)
+{
+	static const struct replacement none;
+
+	return read_files(files, &none, ret, err);
 }
 
 /* Which user HAProxy's workers become; none unless we are root. */
@@ -309,40 +323,15 @@ void agent_set_log_level(const struct agent *agent, const struct config *config)
 	log_set_level(agent->fixed_log_level >= 0 ? agent->fixed_log_level : config->debug ? LOG_DEBUG : LOG_INFO);
 }
 
-/* The files in their order, with the new content in its place. */
-static int read_with_replacement(const struct agent *agent, const char *replacement, size_t length,
-	struct config **ret, struct error *err)
-{
-	char *const *files = agent->config_files ? agent->config_files : (char *const *)config_default_files;
-	const char *controller_file = agent_controller_file(agent);
-	_cleanup_config_ struct config *config = NULL;
-	int r;
-
-	r = config_new(&config, err);
-	STRV_FOREACH(file, files) {
-		if (r == 0 && streq(*file, controller_file))
-			r = config_read_text(config, *file, replacement, length, err);
-		else if (r == 0 && (agent->config_files || access(*file, F_OK) == 0))
-			r = config_read(config, *file, err);
-	}
-	if (r == 0)
-		r = config_check(config, err);
-	if (r == 0)
-		r = check_config(config, err);
-	if (r < 0)
-		return r;
-	*ret = TAKE_PTR(config);
-	return 0;
-}
-
 int agent_reconfigure(struct agent *agent, const char *replacement, size_t length, struct error *err)
 {
+	const struct replacement in_place = {
+		replacement ? agent_controller_file(agent) : NULL, replacement, length};
 	_cleanup_config_ struct config *config = NULL;
 	struct health_options options;
 	int r;
 
-	r = replacement ? read_with_replacement(agent, replacement, length, &config, err)
-			: agent_read_config(agent->config_files, &config, err);
+	r = read_files(agent->config_files, &in_place, &config, err);
 	if (r < 0)
 		return r;
 	if (replacement) {

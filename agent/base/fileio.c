@@ -9,12 +9,6 @@
 
 #define TEMPORARY_PREFIX ".tmp-"
 
-static void cleanup_closedir(DIR **dir)
-{
-	if (*dir)
-		closedir(*dir);
-}
-
 static int read_file(int dir_fd, const char *name, int flags, size_t limit, char **ret_data, size_t *ret_length)
 {
 	_cleanup_close_ int fd = -1;
@@ -266,7 +260,7 @@ int fileio_unlink(int dir_fd, const char *name)
 
 int fileio_remove_tree(int dir_fd, const char *name)
 {
-	_cleanup_(cleanup_closedir) DIR *dir = NULL;
+	_cleanup_closedir_ DIR *dir = NULL;
 	int fd, r = 0;
 
 	fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
@@ -291,7 +285,7 @@ int fileio_remove_tree(int dir_fd, const char *name)
 
 int fileio_remove_temporary(int dir_fd)
 {
-	_cleanup_(cleanup_closedir) DIR *dir = NULL;
+	_cleanup_closedir_ DIR *dir = NULL;
 	int fd;
 
 	fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -10,6 +10,7 @@
  * for writing. Names that start with ".tmp-" are ours; leftovers are removed by fileio_remove_temporary().
  */
 
+#include <dirent.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/stat.h>
@@ -56,3 +57,10 @@ int fileio_lock(int dir_fd, const char *name, int *ret_fd);
 
 /* write(2) until all is written. */
 int fileio_write_all(int fd, const void *data, size_t length);
+
+static inline void cleanup_closedir(DIR **dir)
+{
+	if (*dir)
+		closedir(*dir);
+}
+#define _cleanup_closedir_ _cleanup_(cleanup_closedir)

@@ -8,7 +8,7 @@
 #include "agent/base/text.h"
 #include "agent/definition/limits.h"
 
-/* Walks the field tables: JSON to struct and back. Rules between fields are in check.c. */
+/* Walks the field tables: JSON to struct, and freeing. The way back is serialise.c; rules between fields are in check.c. */
 
 static void location_write(const struct location *where, struct text *text)
 {
@@ -64,16 +64,6 @@ static const char *json_kind(const json_t *json)
 static int wrong_type(const struct location *where, const json_t *json, const char *wanted, struct error *err)
 {
 	return location_error(where, ERROR_INVALID, err, "must be %s, not %s", wanted, json_kind(json));
-}
-
-static void *at(void *object, size_t offset)
-{
-	return (char *)object + offset;
-}
-
-static const void *const_at(const void *object, size_t offset)
-{
-	return (const char *)object + offset;
 }
 
 /* Characters of UTF-8 text (jansson has checked the encoding). */
@@ -346,8 +336,8 @@ static int parse_child(const struct field *field, const json_t *json, const stru
 static int parse_list(const struct field *field, const json_t *json, const struct location *where,
 	const struct definition_defaults *defaults, void *object, struct error *err)
 {
-	size_t n = json_array_size(json), *count = at(object, field->count_offset);
-	void **items = at(object, field->offset);
+	size_t n = json_array_size(json), *count = field_at(object, field->count_offset);
+	void **items = field_at(object, field->offset);
 
 	if (!json_is_array(json))
 		return wrong_type(where, json, "an array", err);
@@ -365,7 +355,7 @@ static int parse_list(const struct field *field, const json_t *json, const struc
 
 		*count = i + 1; /* a half-filled item is freed with the others */
 		r = object_parse(field->object, json_array_get(json, i), &inner, defaults,
-			at(*items, i * field->object->size), err);
+			field_at(*items, i * field->object->size), err);
 		if (r < 0)
 			return r;
 	}
@@ -375,7 +365,7 @@ static int parse_list(const struct field *field, const json_t *json, const struc
 static int parse_field(const struct field *field, const json_t *json, const struct location *where,
 	const struct definition_defaults *defaults, void *object, struct error *err)
 {
-	void *target = at(object, field->offset);
+	void *target = field_at(object, field->offset);
 	const char *uuid;
 	int r;
 
@@ -419,7 +409,7 @@ static int parse_field(const struct field *field, const json_t *json, const stru
 
 static int set_default(const struct field *field, const struct definition_defaults *defaults, void *object)
 {
-	void *target = at(object, field->offset);
+	void *target = field_at(object, field->offset);
 
 	switch (field->type) {
 	case FIELD_BOOL:
@@ -430,7 +420,7 @@ static int set_default(const struct field *field, const struct definition_defaul
 		return 0;
 	case FIELD_INTEGER:
 		*(int64_t *)target = field->flags & FIELD_CONFIGURED
-			? *(const int64_t *)const_at(defaults, (size_t)field->default_value)
+			? *(const int64_t *)field_const_at(defaults, (size_t)field->default_value)
 			: field->default_value;
 		return 0;
 	case FIELD_STRING:
@@ -483,103 +473,10 @@ int object_parse(const struct object_type *type, const json_t *json, const struc
 	return 0;
 }
 
-static int field_to_json(const struct field *field, const void *object, json_t **ret)
-{
-	const void *source = const_at(object, field->offset);
-	json_t *json = NULL;
-
-	*ret = NULL;
-	switch (field->type) {
-	case FIELD_OWN_ID:
-		json = json_string(source);
-		break;
-	case FIELD_STRING:
-	case FIELD_REFERENCE:
-	case FIELD_ADDRESS:
-	case FIELD_VERSION:
-		if (!*(char *const *)source)
-			return 0;
-		json = json_string(*(char *const *)source);
-		break;
-	case FIELD_BOOL:
-		json = json_boolean(*(const bool *)source);
-		break;
-	case FIELD_INTEGER:
-		/* A default outside the range means "absent" (monitor_port). */
-		if (*(const int64_t *)source < field->minimum)
-			return 0;
-		json = json_integer(*(const int64_t *)source);
-		break;
-	case FIELD_ENUM:
-		if (*(const int *)source < 0)
-			return 0;
-		json = json_string(field->choices[*(const int *)source]);
-		break;
-	case FIELD_SWITCHES:
-	case FIELD_TAGS:
-		if (!*(json_t *const *)source)
-			return 0;
-		json = json_incref(*(json_t *const *)source);
-		break;
-	case FIELD_CIDRS:
-		if (!*(char **const *)source)
-			return 0;
-		json = json_array();
-		STRV_FOREACH(cidr, *(char **const *)source)
-			if (json_array_append_new(json, json_string(*cidr)) < 0)
-				goto failed;
-		break;
-	case FIELD_OBJECT:
-		if (!*(void *const *)source)
-			return 0;
-		return object_to_json(field->object, *(void *const *)source, ret);
-	case FIELD_LIST:
-		json = json_array();
-		for (size_t i = 0; i < *(const size_t *)const_at(object, field->count_offset); i++) {
-			json_t *item = NULL;
-
-			if (object_to_json(field->object,
-				    (const char *)*(void *const *)source + i * field->object->size, &item) < 0 ||
-				json_array_append_new(json, item) < 0)
-				goto failed;
-		}
-		break;
-	}
-	if (!json)
-		return -ENOMEM;
-	*ret = json;
-	return 0;
-failed:
-	json_decref(json);
-	return -ENOMEM;
-}
-
-int object_to_json(const struct object_type *type, const void *object, json_t **ret)
-{
-	json_auto_t *json = json_object();
-
-	if (!json)
-		return -ENOMEM;
-	for (const struct field *field = type->fields; field->name; field++) {
-		json_t *value;
-		int r;
-
-		if (field->flags & FIELD_TRANSIENT)
-			continue;
-		r = field_to_json(field, object, &value);
-		if (r < 0)
-			return r;
-		if (value && json_object_set_new_nocheck(json, field->name, value) < 0)
-			return -ENOMEM;
-	}
-	*ret = TAKE_PTR(json);
-	return 0;
-}
-
 void object_done(const struct object_type *type, void *object)
 {
 	for (const struct field *field = type->fields; field->name; field++) {
-		void *target = at(object, field->offset);
+		void *target = field_at(object, field->offset);
 
 		switch (field->type) {
 		case FIELD_STRING:
@@ -601,8 +498,8 @@ void object_done(const struct object_type *type, void *object)
 			free(*(void **)target);
 			break;
 		case FIELD_LIST:
-			for (size_t i = 0; i < *(size_t *)at(object, field->count_offset); i++)
-				object_done(field->object, at(*(void **)target, i * field->object->size));
+			for (size_t i = 0; i < *(size_t *)field_at(object, field->count_offset); i++)
+				object_done(field->object, field_at(*(void **)target, i * field->object->size));
 			free(*(void **)target);
 			break;
 		default:

@@ -3,7 +3,7 @@
 
 /*
  * The object model as tables: one row a field, one table an object. Parsing, defaults, ranges and serialising walk the
- * tables (document.c); the rest of the v2 model is added by adding rows.
+ * tables (document.c, serialise.c); the rest of the v2 model is added by adding rows.
  */
 
 #include "agent/definition/grammar.h"
@@ -65,6 +65,17 @@ struct location {
 	const char *name; /* NULL: an index */
 	size_t index;
 };
+
+/* The member of an object that a row names. */
+static inline void *field_at(void *object, size_t offset)
+{
+	return (char *)object + offset;
+}
+
+static inline const void *field_const_at(const void *object, size_t offset)
+{
+	return (const char *)object + offset;
+}
 
 /* Reports an error at a place of the document; the pointer is a JSON Pointer. */
 int location_error(const struct location *where, enum error_code code, struct error *err, const char *format, ...)

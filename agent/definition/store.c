@@ -34,12 +34,6 @@ void store_now(char ret[STORE_TIME_SIZE])
 	strftime(ret, STORE_TIME_SIZE, "%Y-%m-%dT%H:%M:%S", &utc);
 }
 
-static void cleanup_closedir(DIR **dir)
-{
-	if (*dir)
-		closedir(*dir);
-}
-
 /* The revision that a file name stands for, or 0. */
 static int64_t revision_of(const char *name)
 {
@@ -69,7 +63,7 @@ static bool is_set_aside(const char *name)
 /* *ret_any_aside tells whether files were set aside. */
 static int list_revisions(int lb_dir_fd, int64_t **ret, size_t *ret_n, bool *ret_any_aside)
 {
-	_cleanup_(cleanup_closedir) DIR *dir = NULL;
+	_cleanup_closedir_ DIR *dir = NULL;
 	_cleanup_free_ int64_t *revisions = NULL;
 	bool any_aside = false;
 	size_t n = 0;

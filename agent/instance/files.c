@@ -122,12 +122,6 @@ int instance_changed_files(struct instance *instance, const struct rendered *ren
 	return 0;
 }
 
-static void cleanup_closedir(DIR **dir)
-{
-	if (*dir)
-		closedir(*dir);
-}
-
 static int open_lists(struct instance *instance, DIR **ret)
 {
 	int fd = openat(instance->dir_fd, RENDER_LIST_DIR, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
@@ -145,7 +139,7 @@ static int open_lists(struct instance *instance, DIR **ret)
 
 static int read_list_files(struct instance *instance, struct published *published)
 {
-	_cleanup_(cleanup_closedir) DIR *dir = NULL;
+	_cleanup_closedir_ DIR *dir = NULL;
 	int r = open_lists(instance, &dir);
 
 	if (r < 0 || !dir)
@@ -214,7 +208,7 @@ int instance_publish(struct instance *instance, const char *text, size_t length,
 
 void instance_remove_unused_files(struct instance *instance, const struct rendered *rendered)
 {
-	_cleanup_(cleanup_closedir) DIR *dir = NULL;
+	_cleanup_closedir_ DIR *dir = NULL;
 
 	if (open_lists(instance, &dir) < 0 || !dir)
 		return;
