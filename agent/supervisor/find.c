@@ -21,12 +21,6 @@ enum {
 	EXEC_RETRY_MS = 2,
 };
 
-static void cleanup_closedir(DIR **dir)
-{
-	if (*dir)
-		closedir(*dir);
-}
-
 /* The argument of -S is "PATH" or "PATH,bind options". */
 static bool is_master_socket(const char *argument, const char *master_socket)
 {
@@ -113,7 +107,7 @@ static pid_t entry_pid(const struct dirent *entry)
 
 int find_master(const char *master_socket, pid_t hint, pid_t *ret_pid, int *ret_pidfd)
 {
-	_cleanup_(cleanup_closedir) DIR *proc = NULL;
+	_cleanup_closedir_ DIR *proc = NULL;
 	bool empty;
 	int r;
 
@@ -144,7 +138,7 @@ int find_master(const char *master_socket, pid_t hint, pid_t *ret_pid, int *ret_
 
 int find_and_kill_orphans(const char *master_socket)
 {
-	_cleanup_(cleanup_closedir) DIR *proc = NULL;
+	_cleanup_closedir_ DIR *proc = NULL;
 	bool empty;
 	int killed = 0;
 
