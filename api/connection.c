@@ -57,6 +57,7 @@ static void on_tls(void *userdata, enum tls_event event)
 
 	switch (event) {
 	case TLS_PEER_READY:
+		keeper_set_stranger(connection->keeper, connection->kept, false);
 		connection_set_deadline(connection, connection->first_ms);
 		break;
 	case TLS_PEER_REFUSED:
@@ -90,6 +91,7 @@ struct connection *connection_new(struct MHD_Connection *handle, struct keeper *
 		begin_ms = limits->idle_ms < HANDSHAKE_MS ? limits->idle_ms : HANDSHAKE_MS;
 	}
 	connection->kept = keeper_add(keeper, connection->fd, process_now_ms() + begin_ms);
+	keeper_set_stranger(keeper, connection->kept, session != NULL);
 	return connection;
 }
 

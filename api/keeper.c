@@ -22,6 +22,7 @@ enum {
 struct kept {
 	struct kept *previous, *next;
 	int fd; /* the HTTP library's */
+	bool stranger;
 	int64_t deadline_ms;
 };
 
@@ -35,7 +36,8 @@ struct keeper {
 	int wake_fd;
 	pthread_mutex_t lock; /* protects what follows */
 	bool ending;
-	struct kept *first;
+	struct kept *first; /* the newest */
+	size_t strangers, max_strangers;
 	struct lingering lingering[LINGER_MAX]; /* others append, the thread removes */
 	size_t n_lingering;
 };
@@ -164,6 +166,46 @@ void keeper_free(struct keeper *keeper)
 	free(keeper);
 }
 
+/* Makes room: the stranger that has been there for longest goes. A client that means it needs milliseconds. */
+static void evict_stranger(struct keeper *keeper)
+{
+	struct kept *oldest = NULL;
+
+	for (struct kept *kept = keeper->first; kept; kept = kept->next)
+		if (kept->stranger)
+			oldest = kept;
+	if (!oldest)
+		return;
+	shutdown(oldest->fd, SHUT_RDWR);
+	oldest->stranger = false;
+	keeper->strangers--;
+}
+
+static void set_stranger(struct keeper *keeper, struct kept *kept, bool stranger)
+{
+	keeper->strangers += stranger;
+	keeper->strangers -= kept->stranger;
+	kept->stranger = stranger;
+	if (stranger && keeper->strangers > keeper->max_strangers)
+		evict_stranger(keeper);
+}
+
+void keeper_limit_strangers(struct keeper *keeper, size_t max)
+{
+	pthread_mutex_lock(&keeper->lock);
+	keeper->max_strangers = max;
+	pthread_mutex_unlock(&keeper->lock);
+}
+
+void keeper_set_stranger(struct keeper *keeper, struct kept *kept, bool stranger)
+{
+	if (!kept)
+		return;
+	pthread_mutex_lock(&keeper->lock);
+	set_stranger(keeper, kept, stranger);
+	pthread_mutex_unlock(&keeper->lock);
+}
+
 struct kept *keeper_add(struct keeper *keeper, int fd, int64_t deadline_ms)
 {
 	struct kept *kept;
@@ -200,6 +242,7 @@ void keeper_remove(struct keeper *keeper, struct kept *kept)
 	if (!kept)
 		return;
 	pthread_mutex_lock(&keeper->lock);
+	set_stranger(keeper, kept, false);
 	if (kept->previous)
 		kept->previous->next = kept->next;
 	else

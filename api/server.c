@@ -19,6 +19,7 @@ enum {
 	CONNECTION_MEMORY = 32 * 1024,
 	/* A request's time limit, in idle timeouts: 120 s where the idle timeout is 30 s. */
 	REQUEST_IDLE_TIMES = 4,
+	STRANGERS_PART = 4, /* this part of the connections may be in the TLS handshake */
 };
 
 struct door {
@@ -69,6 +70,8 @@ int server_new(const struct server_options *options, struct server **ret, struct
 			return error_set_errno(err, -ENOMEM, "HTTP server");
 	}
 	r = keeper_new(&shared->keeper);
+	if (r >= 0)
+		keeper_limit_strangers(shared->keeper, options->max_connections / STRANGERS_PART);
 	if (r >= 0)
 		r = workers_new(options->workers, exchange_handle, &shared->workers);
 	if (r < 0)

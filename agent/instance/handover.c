@@ -107,6 +107,11 @@ int instance_start_haproxy(struct instance *instance, struct error *err)
 	if (r < 0)
 		return error_set_errno(err, r, "cannot write %s/" RENDER_STATE_FILE, instance->directory);
 	r = operations->start(instance->unit, err);
+	if (r == -EALREADY) {
+		/* It had ended and the supervisor was faster: what runs read the files that are there now. */
+		error_done(err);
+		r = 0;
+	}
 	if (r < 0)
 		return r;
 	r = confirm(instance, &before, "HAProxy did not start", err);

@@ -249,6 +249,8 @@ static int reload(struct instance *instance, struct error *err)
 		r = instance_write_own_config(instance, err);
 	if (r == 0)
 		r = instance_reload_haproxy(instance, text, length, err);
+	if (r < 0 && !instance_haproxy_runs(instance))
+		return start(instance, err); /* it ended meanwhile */
 	if (r < 0) {
 		instance_set_trouble(instance, error_message(err));
 		return r;

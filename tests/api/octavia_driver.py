@@ -2,10 +2,12 @@
 """What an Octavia controller has and an amphora sees of it: certificates, the configuration file, the TLS door, the
 amphora driver with its data models. Fixtures for it; octavia itself is imported by the functions that need it."""
 
+import base64
 import contextlib
 import datetime
 import functools
 import hashlib
+import hmac
 import http.client
 import json
 import os
@@ -34,7 +36,7 @@ HEARTBEAT_KEY = "insecure-but-known-Qx7"
 SERVER, CLIENT = ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH
 DAY = datetime.timedelta(days=1)
 
-# octavia/amphorae/backends/agent/templates/amphora_agent_conf.template of Octavia 11.0.0; test_amphora_driver.py compares.
+# amphora_agent_conf.template of Octavia 11.0.0, filled in; test_amphora_driver.py compares.
 AGENT_CONF = """
 [DEFAULT]
 debug = {debug}
@@ -263,7 +265,7 @@ class TlsDoor:
 
 
 class OctaviaAgent(TlsDoor, amphora.Agent):
-    """An amphorad under a controller: Octavia's file is one of its two, as on an amphora. Its unix socket stays open."""
+    """An amphorad under a controller: Octavia's file is one of its two. Its unix socket is open, too."""
 
     def __init__(self, pki=None, amphora_id=None, amphorad="", **options):
         self.wanted = (pki, amphora_id, options)
@@ -353,7 +355,6 @@ class HealthManager:
         self.thread.start()
 
     def _run(self):
-        import hmac
         while not self.stopping:
             try:
                 data = self.socket.recv(65536)
@@ -400,7 +401,7 @@ def health_managers():
 
 def haproxy_cfg(agent, lb_id, port, backends=(), listener_id=None, pool_id=None, extra_global="", mode="http",
         extra="", check=False, pool_extra=""):
-    """What Octavia's templates render for one listener and one pool. "backends": (member id, address, port[, words])."""
+    """What Octavia's templates render for one listener and one pool. "backends": (id, address, port[, words])."""
     listener_id, pool_id = listener_id or amphora.new_id(), pool_id or amphora.new_id()
     checks = " check inter 1s fall 1 rise 1" if check else ""
     state = "    load-server-state-from-file global\n    timeout check 1s\n" if check else ""
@@ -448,7 +449,6 @@ def md5(data):
 
 def peer_name(amphora_id):
     """octavia.common.utils.base64_sha1_string() without its "="."""
-    import base64
     text = base64.b64encode(hashlib.sha1(amphora_id.encode(), usedforsecurity=False).digest(), b"_-").decode()
     return re.sub("^-", "x", text).rstrip("=")
 
@@ -616,8 +616,8 @@ def make_controller(tmp_path):
 
 @pytest.fixture
 def remote(request):
-    """The agent that a controller's tests talk to, running: amphorad. With AMPHORAD_TEST_AGENT=python in the environment
-    Octavia's own, which tries the tests."""
+    """The agent that a controller's tests talk to, running: amphorad. With AMPHORAD_TEST_AGENT=python in the
+    environment Octavia's own, which tries the tests."""
     if os.environ.get("AMPHORAD_TEST_AGENT") != "python":
         yield request.getfixturevalue("make_amphora")().start()
         return

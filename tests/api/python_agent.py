@@ -24,12 +24,14 @@ NAMESPACES = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-
 @functools.lru_cache
 def why_not_run():
     """Why the Python agent cannot run here, None if it can."""
-    if not PROGRAM.exists() or not USER_GROUP.exists():
+    if not PROGRAM.exists():
+        return "octavia-agent is not installed"
+    if os.geteuid() != 0:
+        return "octavia-agent needs root"
+    if not USER_GROUP.exists():
         return "octavia-agent is not installed"
     if subprocess.run(["/usr/bin/python3", "-c", "import gunicorn"], stderr=subprocess.DEVNULL, check=False).returncode:
         return "python3-gunicorn is not installed"
-    if os.geteuid() != 0:
-        return "octavia-agent needs root"
     folder = tempfile.mkdtemp()
     try:
         trial = subprocess.run([*NAMESPACES, "sh", "-c", f"mount --bind {folder} /etc/octavia"], check=False,

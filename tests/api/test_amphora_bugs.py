@@ -3,6 +3,7 @@
 history, and that could exist here. Each test names its note."""
 
 import hashlib
+import itertools
 import json
 import os
 import re
@@ -86,8 +87,8 @@ def test_secrets_are_not_logged(amp, health_managers):
 
 
 def test_stranger_is_refused(amp):
-    """correct-amp-client-auth-vulnerability-6803f4bac2508e4c (CVE-2019-17134): both sides show a certificate. The rest of
-    it is in test_tls.py."""
+    """correct-amp-client-auth-vulnerability-6803f4bac2508e4c (CVE-2019-17134): both sides show a certificate. The
+    rest of it is in test_tls.py."""
     for client in (False, amp.pki.server_ca.issue("x", (CLIENT,))):
         with pytest.raises(OSError):
             reply = amp.rest("GET", "/1.0/info", client=client)
@@ -255,7 +256,8 @@ SERVER_STATES = {
 
 @pytest.mark.parametrize("kind", SERVER_STATES)
 def test_corrupt_server_state(amp, origins, kind):
-    """fix-corrupted-global-server-state-file-325ab7c62e21ff14: HAProxy's saved state without its last newline, or worse."""
+    """fix-corrupted-global-server-state-file-325ab7c62e21ff14: HAProxy's saved state without its last newline or
+    worse."""
     lb_id, port = http_lb(amp, origins("a"), check=True)
     (amp.state / lb_id / "servers-state").write_text(SERVER_STATES[kind])
     amp.action(lb_id, "reload").expect(202)
@@ -269,8 +271,8 @@ def test_corrupt_server_state(amp, origins, kind):
 def test_saved_server_state_ends_in_a_newline(amp, origins):
     """fix-corrupted-global-server-state-file-325ab7c62e21ff14."""
     lb_id, port = http_lb(amp, origins("a"), check=True)
-    text = haproxy_cfg(amp, lb_id, port, [(new_id(), "127.0.0.1", origins("b").port)], check=True, extra="    retries 2")
-    amp.publish(lb_id, text)
+    other = (new_id(), "127.0.0.1", origins("b").port)
+    amp.publish(lb_id, haproxy_cfg(amp, lb_id, port, [other], check=True, extra="    retries 2"))
     state = amp.state / lb_id / "servers-state"
     if state.exists():  # only a reload needs it
         assert state.read_text().startswith("1\n# ") and state.read_text().endswith("\n")
@@ -305,19 +307,17 @@ def test_uploads_that_broke_off(amp, origins):
 
 
 def ids_with_a_dash():
-    """Amphora ids whose hash begins with "-" in Octavia's alphabet, and one with a plain hash."""
-    number = 0
-    while True:
+    """Amphora ids whose hash begins with "-" in Octavia's alphabet."""
+    for number in itertools.count():
         candidate = str(uuid.UUID(int=number))
         if hashlib.sha1(candidate.encode(), usedforsecurity=False).digest()[0] >> 2 == 63:
             yield candidate
-        number += 1
 
 
 @pytest.mark.parametrize("number", range(2))
 def test_peer_name_with_a_leading_dash(make_amphora, origins, number):
     """fix-peer-name-prefix-hypen-e74a87e9a01b4f4c: HAProxy takes "-x…" for an option; the controller writes "x…"."""
-    amphora_id = [next(ids_with_a_dash()), next(i for i in ids_with_a_dash() if not peer_name(i).startswith("x-"))][number]
+    amphora_id = next(itertools.islice(ids_with_a_dash(), number, None))
     name = peer_name(amphora_id)
     assert name.startswith("x") and not name.endswith("=")
     amp = make_amphora(amphora_id=amphora_id).start()
@@ -380,7 +380,8 @@ def test_default_connection_limit(amp, origins):
 
 
 def test_haproxy_count(amp, origins):
-    """fix-amphora-haproxy-count-b1b1df43a7150926: listener ids were looked for among load balancers, the count was 0."""
+    """fix-amphora-haproxy-count-b1b1df43a7150926: listener ids were looked for among load balancers,
+    the count was 0."""
     def count():
         details = amp.rest("GET", "/1.0/details").expect(200).json
         return details["haproxy_count"], len(details["listeners"])
@@ -395,7 +396,7 @@ def test_haproxy_count(amp, origins):
 
 
 def test_version_of_haproxy_is_split_by_dots(amp):
-    """"Support haproxy development snapshot version parsing" (commit 7dc54eb9c): the controller makes integers of it."""
+    """"Support haproxy development snapshot version parsing" (commit 7dc54eb9c): controllers make integers of it."""
     major, minor = amp.rest("GET", "/1.0/info").expect(200).json["haproxy_version"].split(".")[:2]
     assert int(major) >= 2 and int(minor) >= 0
 
@@ -416,8 +417,8 @@ def member_states(manager, pool, member):
 @pytest.mark.parametrize("change", ["another member", "another monitor"])
 def test_member_in_error_is_not_up_after_a_change(make_amphora, health_managers, origins, change):
     """fix-member-operating-status-on-reload-fe3688603bae8726: for a moment a dead member was ONLINE. HAProxy checks the
-    first server at once, the last one when most of the interval is over: whoever believes after the change that the dead
-    member, now the last one, is up, says so for ten seconds."""
+    first server at once, the last one when most of the interval is over: whoever believes after the change that the
+    dead member, now the last one, is up, says so for ten seconds."""
     manager = health_managers()
     amp = make_amphora(controllers=manager.address).start()
     lb_id, port, listener_id, pool_id = new_id(), free_port(), new_id(), new_id()
@@ -428,7 +429,7 @@ def test_member_in_error_is_not_up_after_a_change(make_amphora, health_managers,
         return haproxy_cfg(amp, lb_id, port, members, listener_id, pool_id, check=True) \
             .replace("check inter 1s", f"check inter {inter}s")
     amp.publish(lb_id, text(20, dead, good))
-    manager.wait_for(lambda m: m["pools"].get(pool, {}).get("members", {}).get(dead[0]) == "DOWN", "the dead one is down")
+    manager.wait_for(lambda m: m["pools"].get(pool, {}).get("members", {}).get(dead[0]) == "DOWN", "one is down")
     manager.messages.clear()
     amp.publish(lb_id, text(20, good, more, dead) if change == "another member" else text(21, good, dead))
     manager.wait_more(3)

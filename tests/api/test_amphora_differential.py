@@ -169,7 +169,7 @@ DIFFERENCES = {
         {"status": 400, "shape": {"details": None, "message": None}, "message": "Invalid Request",
             "details": "Unknown action: certificates"}, "the same, and then this is the route of actions"),
     "server certificate, garbage": (
-        {"status": 400, "type": "application/json", "shape": {"details": None, "message": None}, "message": "Invalid certificate"},
+        {"status": 400, "shape": {"details": None, "message": None}, "message": "Invalid certificate"},
         "the Python agent takes it, and no controller reaches it again"),
 }
 
@@ -211,8 +211,9 @@ def describe(reply, sent):
         etag = "request" if etag == md5(sent) else "body" if etag in (md5(reply.body), (body or {}).get("md5sum")) \
             else "other"
     words = body if isinstance(body, dict) else {}
+    details = None if words.get("message") in FREE_DETAILS else words.get("details")
     return {"status": reply.status, "type": reply.headers.get("Content-Type"), "etag": etag, "shape": shape(body),
-        "message": words.get("message"), "details": None if words.get("message") in FREE_DETAILS else words.get("details")}
+        "message": words.get("message"), "details": details}
 
 
 def ask_all(agent):

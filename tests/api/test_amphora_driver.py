@@ -13,11 +13,11 @@ import threading
 
 import pytest
 
-from amphora import LBS
+from amphora import LBS, run_ctl
 from backends import Origin, TcpOrigin
 from clients import Session, answer, fetch, server_of
 from octavia_driver import (CLIENT, HEARTBEAT_KEY, SERVER, VIP, Authority, OctaviaAgent,  # noqa: F401
-    health_managers, make_amphora, make_controller, md5, remote, tls_door)
+    health_managers, make_amphora, make_controller, remote, tls_door)
 from processes import free_port, wait_for
 
 SOURCE = "127.0.0.77"
@@ -307,7 +307,8 @@ def test_pool_with_tls_and_client_certificate(octavia, origins, tmp_path):
     context.load_verify_locations(cadata=lbs.pem)
     origin = origins("secure", kind=TlsOrigin, context=context)
     pool = octavia.pool("HTTP", octavia.member(origin.port), tls_enabled=True,
-        tls_certificate_id=octavia.secret(client.certificate, client.key), ca_tls_certificate_id=octavia.secret(members.pem),
+        tls_certificate_id=octavia.secret(client.certificate, client.key),
+        ca_tls_certificate_id=octavia.secret(members.pem),
         crl_container_id=octavia.secret(members.revoke()), tls_versions=["TLSv1.2", "TLSv1.3"])
     lb = octavia.load_balancer()
     listener = octavia.listener(lb, "HTTP", pool)
@@ -520,7 +521,10 @@ def test_uploaded_load_balancers_are_shown_read_only(octavia, origins):
     listener = octavia.listener(lb, "HTTP", octavia.pool("HTTP", octavia.member(origins("a").port)))
     octavia.update(lb)
     shown = agent.get(LBS).expect(200).json["loadbalancers"]
-    assert [item["id"] for item in shown] == [lb.id]
+    assert [(item["id"], item["owner"]) for item in shown] == [(lb.id, "controller")]
+    assert [item["id"] for item in shown[0]["listeners"]] == [listener.id]
+    assert lb.id in run_ctl(agent, "list").stdout
+    assert "controller" in run_ctl(agent, "show", lb.id).stdout
     assert agent.put(lb.id, {"loadbalancer": {"name": "mine", "listeners": []}}).status == 409
     assert agent.request("DELETE", f"{LBS}/{lb.id}/definition").status == 409
     assert server_of(listener.protocol_port, address=VIP) == "a"

@@ -3,7 +3,6 @@
 
 import os
 import pathlib
-import stat
 
 import pytest
 
@@ -92,14 +91,14 @@ def tree(folder):
         if path.suffix in (".log", ".sock") or "stats_counters" in path.name:
             continue
         status = path.lstat()
-        content = os.readlink(path) if path.is_symlink() else path.read_bytes() if stat.S_ISREG(status.st_mode) else None
+        content = os.readlink(path) if path.is_symlink() else path.read_bytes() if path.is_file() else None
         found[str(path.relative_to(folder))] = (oct(status.st_mode), content)
     return found
 
 
 @pytest.fixture(scope="module")
 def served():
-    """One agent for all rows, with one load balancer on it. Things to be stolen or overwritten lie beside its folder."""
+    """One agent for all rows, with one load balancer on it. What could be stolen or overwritten lies beside it."""
     if why_not_served():
         pytest.skip(why_not_served())
     agent = OctaviaAgent(shared_pki())

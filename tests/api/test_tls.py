@@ -223,10 +223,19 @@ def test_silent_connections_delay_nobody(amp, send, note):
         note(f"with 200 connections that sent {len(send)} bytes: {max(quick(amp) for _ in range(3)) * 1000:.0f} ms")
 
 
+@pytest.mark.limit(60)
+def test_more_silent_connections_than_there_is_room_for(amp):
+    """A thousand: those that sent nothing for longest make room, the controller is served at once."""
+    with rude(amp.port, 1000):
+        wait_for(lambda: amp.rest("GET", "/", timeout=5).status == 200, 3, "a real request is served", 0.2)
+    assert amp.get("/").status == 200  # the other door
+
+
 def test_idle_tls_connections_delay_nobody(amp):
     """Verified ones that ask nothing, or stop in the middle of a request or of a body."""
     context = client_context(amp.pki)
-    head = f"PUT /1.0/loadbalancer/{amp.amphora_id}/{new_id()}/haproxy HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n"
+    head = (f"PUT /1.0/loadbalancer/{amp.amphora_id}/{new_id()}/haproxy HTTP/1.1\r\nHost: a\r\n"
+        "Content-Length: 1000\r\n\r\n")
     sockets = []
     try:
         for number in range(60):
