@@ -94,3 +94,28 @@ void cfg_listeners_free(struct cfg_listener *listeners, size_t n)
 		free(listeners[i].id);
 	free(listeners);
 }
+
+static const char *first_bind(const struct cfg *cfg)
+{
+	for (size_t i = 0; i < cfg->n_sections; i++) {
+		const struct cfg_section *section = &cfg->sections[i];
+
+		if (!streq(section->keyword, "frontend") || strstr(section->name, "prometheus"))
+			continue;
+		for (size_t j = 0; j < section->n_lines; j++)
+			if (streq(section->lines[j].words[0], "bind") && section->lines[j].words[1])
+				return section->lines[j].words[1];
+	}
+	return NULL;
+}
+
+int cfg_vip_address(const struct cfg *cfg, char **ret)
+{
+	const char *bind = first_bind(cfg), *colon = bind ? strrchr(bind, ':') : NULL;
+
+	*ret = NULL;
+	if (!colon || colon == bind)
+		return 0;
+	*ret = strndup(bind, (size_t)(colon - bind));
+	return *ret ? 0 : -ENOMEM;
+}

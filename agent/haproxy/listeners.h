@@ -19,4 +19,7 @@ struct cfg_listener {
  * HAProxy; one without a name, or with one that HAProxy would refuse, is left out. Free with
  * cfg_listeners_free(). -ENOMEM only. */
 int cfg_listeners(const struct cfg *cfg, struct cfg_listener **ret, size_t *ret_n);
+/* The address of the first "bind ADDRESS:PORT" of a frontend: what Octavia calls the VIP. *ret is NULL if there is none;
+ * owned by the caller. */
+int cfg_vip_address(const struct cfg *cfg, char **ret);
 void cfg_listeners_free(struct cfg_listener *listeners, size_t n);

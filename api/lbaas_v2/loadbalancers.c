@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "agent/base/text.h"
+#include "agent/haproxy/listeners.h"
 #include "agent/health/status.h"
 #include "agent/health/uploaded.h"
 
@@ -76,11 +77,24 @@ static int put_uploaded_children(json_t *lb, const struct health_snapshot *snaps
 	return json_object_set(lb, "listeners", listeners) < 0 || json_object_set(lb, "pools", pools) < 0 ? -ENOMEM : 0;
 }
 
+/* NULL if the configuration does not tell. */
+static char *uploaded_vip(struct instance *instance)
+{
+	_cleanup_cfg_ struct cfg cfg = CFG_INIT;
+	_cleanup_free_ char *text = NULL;
+	char *vip = NULL;
+	size_t length;
+
+	if (instance_read_config(instance, &text, &length, NULL) == 0 && cfg_parse(text, length, &cfg, NULL) == 0)
+		cfg_vip_address(&cfg, &vip);
+	return vip;
+}
+
 /* What is known of a load balancer whose configuration a controller uploaded. It can be read here, not changed. */
 static int uploaded_resource(const struct request *request, struct instance *instance, json_t **ret, struct error *err)
 {
 	_cleanup_snapshot_ struct health_snapshot *snapshot = NULL;
-	_cleanup_free_ char *trouble = NULL;
+	_cleanup_free_ char *trouble = NULL, *vip = NULL;
 	json_auto_t *lb = NULL;
 	int r;
 
@@ -88,9 +102,10 @@ static int uploaded_resource(const struct request *request, struct instance *ins
 	if (r < 0)
 		return r;
 	trouble = instance_trouble(instance);
-	lb = json_pack("{s:s, s:s, s:s, s:s, s:b, s:s, s:n, s:s, s:s*}", "id", instance->id, "name", "",
+	vip = uploaded_vip(instance);
+	lb = json_pack("{s:s, s:s, s:s, s:s, s:b, s:s, s:s?, s:s, s:s*}", "id", instance->id, "name", "",
 		"description", "the configuration is uploaded by a controller", "provider", "octavia",
-		"admin_state_up", 1, "owner", "controller", "vip_address", "provisioning_status",
+		"admin_state_up", 1, "owner", "controller", "vip_address", vip, "provisioning_status",
 		trouble ? "ERROR" : "ACTIVE", "trouble", trouble);
 	if (!lb || put_uploaded_children(lb, snapshot) < 0 ||
 		json_object_set_new(lb, "operating_status",

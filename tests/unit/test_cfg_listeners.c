@@ -99,6 +99,34 @@ static void test_names(void **state)
 	CHECK("frontend A-z_0.9:1\n", {"A-z_0.9:1", "TCP"});
 }
 
+static void test_vip_address(void **state)
+{
+	static const struct {
+		const char *text, *vip;
+	} cases[] = {
+		{"frontend a\n bind 192.0.2.1:80\n bind 192.0.2.2:80\n", "192.0.2.1"},
+		{"frontend a\n bind 2001:db8::1:80 ssl crt-list /x\n", "2001:db8::1"},
+		{"frontend prometheus-x\n bind 127.0.0.1:9101\nfrontend a\n bind 192.0.2.3:1\n", "192.0.2.3"},
+		{"frontend a\n bind :80\n", NULL},
+		{"frontend a\n bind\n", NULL},
+		{"backend b\n bind 192.0.2.1:80\n", NULL},
+		{"", NULL},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		_cleanup_cfg_ struct cfg cfg = CFG_INIT;
+		_cleanup_free_ char *vip = NULL;
+
+		assert_int_equal(cfg_parse(cases[i].text, strlen(cases[i].text), &cfg, NULL), 0);
+		assert_int_equal(cfg_vip_address(&cfg, &vip), 0);
+		if (!cases[i].vip)
+			assert_null(vip);
+		else
+			assert_string_equal(vip, cases[i].vip);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -106,6 +134,7 @@ int main(void)
 		cmocka_unit_test(test_modes),
 		cmocka_unit_test(test_tls),
 		cmocka_unit_test(test_names),
+		cmocka_unit_test(test_vip_address),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
