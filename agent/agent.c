@@ -233,6 +233,17 @@ static int take_lock(struct agent *agent, struct error *err)
 	return 0;
 }
 
+static int open_supervisor(struct agent *agent, struct error *err)
+{
+	const char *wanted = agent->config->supervisor;
+	/* Only root may drive systemd's units. */
+	bool systemd = streq(wanted, "systemd") ||
+		(streq(wanted, "auto") && geteuid() == 0 && supervisor_systemd_is_running());
+
+	return systemd ? supervisor_systemd_new(on_haproxy_event, agent, &agent->supervisor, err)
+		       : supervisor_direct_new(on_haproxy_event, agent, &agent->supervisor, err);
+}
+
 static int open_haproxy(struct agent *agent, struct error *err)
 {
 	int r;
@@ -243,7 +254,7 @@ static int open_haproxy(struct agent *agent, struct error *err)
 	if (!haproxy_version_at_least(&agent->instance_settings.version, 2, 4))
 		return error_set(err, ERROR_INVALID, NULL, "HAProxy %s is too old: 2.4 or later is needed",
 			agent->instance_settings.version.text);
-	r = supervisor_direct_new(on_haproxy_event, agent, &agent->supervisor, err);
+	r = open_supervisor(agent, err);
 	if (r < 0)
 		return r;
 	fill_settings(agent);
@@ -440,7 +451,7 @@ int agent_stop_all(struct config *config, struct error *err)
 	if (r == 0)
 		r = stop_running_agent(agent, err);
 	if (r == 0)
-		r = supervisor_direct_new(on_haproxy_event, agent, &agent->supervisor, err);
+		r = open_supervisor(agent, err);
 	if (r < 0)
 		return r;
 	fill_settings(agent);

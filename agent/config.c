@@ -101,7 +101,7 @@ const struct option_row config_options[] = {
 		"where the API is served: unix:PATH, http://127.0.0.1:PORT (loopback only), …"),
 	STRING("amphorad", "socket_group", socket_group, NULL,
 		"group that may use the unix socket; empty: the agent's own"),
-	STRING("amphorad", "supervisor", supervisor, "auto", "who runs HAProxy: auto or direct"),
+	STRING("amphorad", "supervisor", supervisor, "auto", "who runs HAProxy: systemd, direct (amphorad itself), or auto"),
 	STRING("amphorad", "network_namespace", network_namespace, NULL,
 		"network namespace of HAProxy; empty: the agent's own"),
 	STRING("amphorad", "default_vip_address", default_vip_address, "0.0.0.0",
@@ -469,7 +469,8 @@ int config_check(struct config *config, struct error *err)
 	if (!streq(config->loadbalancer_topology, "SINGLE") && !streq(config->loadbalancer_topology, "ACTIVE_STANDBY"))
 		return error_set(err, ERROR_INVALID, NULL,
 			"[controller_worker] loadbalancer_topology must be SINGLE or ACTIVE_STANDBY");
-	if (!streq(config->supervisor, "auto") && !streq(config->supervisor, "direct"))
-		return error_set(err, ERROR_INVALID, NULL, "[amphorad] supervisor must be auto or direct");
+	if (!streq(config->supervisor, "auto") && !streq(config->supervisor, "systemd") &&
+		!streq(config->supervisor, "direct"))
+		return error_set(err, ERROR_INVALID, NULL, "[amphorad] supervisor must be auto, systemd or direct");
 	return 0;
 }

@@ -214,6 +214,7 @@ static void roll_back(struct instance *instance, const struct published *before,
 static int run_rendered(struct instance *instance, const struct rendered *rendered, struct published *before,
 	struct error *err)
 {
+	_cleanup_error_ struct error problem = ERROR_INIT;
 	int r;
 
 	r = instance_read_published(instance, before, err);
@@ -232,7 +233,10 @@ static int run_rendered(struct instance *instance, const struct rendered *render
 		return r;
 	}
 	instance_remove_unused_files(instance, rendered);
-	return instance_record_applied(instance, rendered, err);
+	/* Without the record the next start of the agent reloads once more, no harm else. */
+	if (instance_record_applied(instance, rendered, &problem) < 0)
+		log_lb(LOG_WARNING, instance->id, "%s", error_message(&problem));
+	return 0;
 }
 
 static int store(struct instance *instance, struct load_balancer *lb, struct error *err)
@@ -386,6 +390,7 @@ static void mark_deleted(struct instance *instance)
  * from the rename on. */
 int instance_remove_all(struct instance *instance, struct error *err)
 {
+	const struct supervisor_operations *operations = instance->settings->supervisor->operations;
 	int r;
 
 	r = fileio_rename(instance->dir_fd, "definition", instance->dir_fd, DELETED);
@@ -398,7 +403,9 @@ int instance_remove_all(struct instance *instance, struct error *err)
 			return error_set_errno(err, r, "cannot remove %s", instance->config_file);
 	}
 	mark_deleted(instance);
-	r = instance->settings->supervisor->operations->stop(instance->unit, 0, err);
+	r = operations->stop(instance->unit, 0, err);
+	if (r == 0)
+		r = operations->disable(instance->unit, err);
 	if (r < 0)
 		return r;
 	instance_set_running(instance, NULL, 0);

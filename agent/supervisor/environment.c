@@ -13,7 +13,8 @@ enum { ENVIRONMENT_MAX = 64 * 1024 };
 static int append(struct text *text, const char *name, const char *value, struct error *err)
 {
 	if (text_has_control(value, strlen(value)))
-		return error_set(err, ERROR_INVALID, NULL, "%s has a control character in it", name);
+		return error_set(
+			err, ERROR_INVALID, NULL, "%s has a control character in it", name);
 	text_printf(text, "%s=\"", name);
 	for (const char *c = value; *c; c++) {
 		if (strchr("\"\\`$", *c))
@@ -32,7 +33,8 @@ static int append_options(struct text *text, const struct supervisor_spec *spec,
 	if (!spec->peer_name)
 		return 0;
 	if (!spec->peer_name[0] || strpbrk(spec->peer_name, " \t\"'\\"))
-		return error_set(err, ERROR_INVALID, NULL, "\"%s\" cannot be a peer name", spec->peer_name);
+		return error_set(
+			err, ERROR_INVALID, NULL, "\"%s\" cannot be a peer name", spec->peer_name);
 	if (asprintf(&options, "-L %s", spec->peer_name) < 0) {
 		options = NULL;
 		return error_set_errno(err, -ENOMEM, "environment");
@@ -48,8 +50,8 @@ static int check_command(const char *command, struct error *err)
 	return 0;
 }
 
-int environment_write(const char *path, const struct supervisor_spec *spec, const char *socket_argument,
-	struct error *err)
+int environment_write(const char *path, const struct supervisor_spec *spec,
+	const char *socket_argument, struct error *err)
 {
 	const struct {
 		const char *name, *value;

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 #
-# Machines to test in: a Debian with systemd as PID 1, booted by QEMU. To be sourced by bash. Needs neither root nor KVM.
+# Machines to test in: a Debian with systemd as PID 1, booted by QEMU. To be sourced by bash. Needs no KVM; making a root file
+# system needs root or what "mmdebstrap --mode=unshare" needs (uidmap, user namespaces).
 #
 #   machine_need            exits 77 with a reason if a program is missing
 #   machine_root            makes the root file system, once for each list of packages; prints where
@@ -79,16 +80,19 @@ machine_root()
 		# shellcheck disable=SC2016 # $1 is for the hooks' shell
 		if ! mmdebstrap --variant=minbase --format=ext2 --include="$packages" \
 			--aptopt='APT::Install-Recommends "false"' --aptopt='Acquire::Retries "3"' \
-			--customize-hook='copy-in '"$new"'/amphora-vm-run.service /etc/systemd/system' \
+			--customize-hook="copy-in $new/amphora-vm-run.service /etc/systemd/system" \
 			--customize-hook='touch "$1"/etc/amphorad-test-vm; echo vm >"$1"/etc/hostname' \
 			--customize-hook='systemctl --root="$1" enable amphora-vm-run.service' \
 			--customize-hook='systemctl --root="$1" mask systemd-logind.service haproxy.service' \
-			--customize-hook='cp "$1"/boot/vmlinuz-* '"$new"'/vmlinuz; cp "$1"/boot/initrd.img-* '"$new"'/initrd' \
+			--customize-hook="copy-out /boot $new" \
 			"$MACHINE_SUITE" "$new/disk" ${MACHINE_MIRROR:+"$MACHINE_MIRROR"} >"$new/log" 2>&1 </dev/null; then
 			tail -n 20 "$new/log" >&2
 			rm -rf "$new"
 			return 1
 		fi
+		mv "$new"/boot/vmlinuz-* "$new/vmlinuz"
+		mv "$new"/boot/initrd.img-* "$new/initrd"
+		rm -rf "$new/boot"
 		truncate -s +512M "$new/disk"
 		PATH=$PATH:/usr/sbin:/sbin resize2fs "$new/disk" >>"$new/log" 2>&1
 		mv -T "$new" "$root"
@@ -101,7 +105,7 @@ machine_boot()
 	local root=$1 work status=0
 
 	work=$(mktemp -d "${TMPDIR:-/tmp}/machine-XXXXXX")
-	PATH=$PATH:/usr/sbin:/sbin mke2fs -q -t ext2 -d "$2" "$work/payload" 64M
+	PATH=$PATH:/usr/sbin:/sbin mke2fs -q -F -t ext2 -d "$2" "$work/payload" 64M >/dev/null
 	machine_say "booting it (console: $work/console)"
 	timeout --foreground "$MACHINE_TIMEOUT_S" qemu-system-x86_64 -no-user-config -M q35 -accel "$MACHINE_ACCEL" -cpu max -smp 2 \
 		-m 1024 -display none -monitor none -nic none \
@@ -109,7 +113,7 @@ machine_boot()
 		-drive file="$root/disk",if=virtio,format=raw,snapshot=on \
 		-drive file="$work/payload",if=virtio,format=raw,readonly=on \
 		-serial file:"$work/console" -device virtio-serial-pci \
-		-chardev stdio,id=result,signal=off -device virtserialport,chardev=result,name=result </dev/null || status=$?
+		-chardev file,id=result,path=/dev/fd/1,append=on -device virtserialport,chardev=result,name=result </dev/null | cat || status=$?
 	if ((status)); then
 		machine_say "QEMU ended with status $status; the end of its console:"
 		tail -n 30 "$work/console" >&2

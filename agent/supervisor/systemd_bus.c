@@ -1,0 +1,343 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/supervisor/systemd_bus.h"
+
+#include <string.h>
+#include <systemd/sd-bus.h>
+
+#include "agent/base/process.h"
+#include "agent/base/text.h"
+
+#define SYSTEMD "org.freedesktop.systemd1"
+#define MANAGER_PATH "/org/freedesktop/systemd1"
+#define MANAGER SYSTEMD ".Manager"
+#define UNIT SYSTEMD ".Unit"
+#define SERVICE SYSTEMD ".Service"
+#define NO_SUCH_UNIT SYSTEMD ".NoSuchUnit"
+
+enum {
+	/* The manager reads every unit file anew, on a machine that may be busy booting. */
+	RELOAD_TIMEOUT_S = 90,
+};
+
+static const uint64_t usec_per_ms = 1000, usec_per_s = 1000000;
+
+#define _cleanup_bus_error_ _cleanup_(sd_bus_error_free)
+#define _cleanup_message_ _cleanup_(sd_bus_message_unrefp)
+
+static int failed(struct error *err, int r, const sd_bus_error *why, const char *what)
+{
+	if (sd_bus_error_is_set(why) && why->message)
+		error_set(err, ERROR_INTERNAL, NULL, "systemd: %s: %s", what, why->message);
+	else
+		error_set_errno(err, r, "systemd: %s", what);
+	return r;
+}
+
+int bus_open(int timeout_ms, struct sd_bus **ret, struct error *err)
+{
+	_cleanup_bus_error_ sd_bus_error why = SD_BUS_ERROR_NULL;
+	_cleanup_bus_ sd_bus *bus = NULL;
+	int r;
+
+	r = sd_bus_open_system(&bus);
+	if (r >= 0)
+		r = sd_bus_set_method_call_timeout(bus, (uint64_t)timeout_ms * usec_per_ms);
+	if (r < 0)
+		return error_set_errno(err, r, "cannot connect to the system bus");
+	/* Without a subscriber the manager sends no signals. */
+	r = sd_bus_call_method(bus, SYSTEMD, MANAGER_PATH, MANAGER, "Subscribe", &why, NULL, "");
+	if (r < 0)
+		return failed(err, r, &why, "Subscribe");
+	*ret = TAKE_PTR(bus);
+	return 0;
+}
+
+void bus_close(struct sd_bus *bus)
+{
+	sd_bus_close_unref(bus);
+}
+
+int bus_unit_path(const char *unit, char **ret_path)
+{
+	return sd_bus_path_encode(MANAGER_PATH "/unit", unit, ret_path);
+}
+
+static int get_number(sd_bus *bus, const char *path, const char *property, char type, void *ret,
+	struct error *err)
+{
+	_cleanup_bus_error_ sd_bus_error why = SD_BUS_ERROR_NULL;
+	int r = sd_bus_get_property_trivial(bus, SYSTEMD, path, SERVICE, property, &why, type, ret);
+
+	return r < 0 ? failed(err, r, &why, property) : 0;
+}
+
+static int get_string(sd_bus *bus, const char *path, const char *interface, const char *property,
+	char **ret, struct error *err)
+{
+	_cleanup_bus_error_ sd_bus_error why = SD_BUS_ERROR_NULL;
+	int r = sd_bus_get_property_string(bus, SYSTEMD, path, interface, property, &why, ret);
+
+	return r < 0 ? failed(err, r, &why, property) : 0;
+}
+
+int bus_read_state(
+	struct sd_bus *bus, const char *path, struct bus_unit_state *ret, struct error *err)
+{
+	_cleanup_free_ char *active = NULL;
+	uint64_t restart_us = 0, started_us = 0;
+	uint32_t main_pid = 0, restarts = 0;
+	int r;
+
+	r = get_string(bus, path, UNIT, "ActiveState", &active, err);
+	if (r == 0)
+		r = get_number(bus, path, "MainPID", 'u', &main_pid, err);
+	if (r == 0)
+		r = get_number(bus, path, "NRestarts", 'u', &restarts, err);
+	if (r == 0)
+		r = get_number(bus, path, "RestartUSec", 't', &restart_us, err);
+	if (r == 0)
+		r = get_number(bus, path, "ExecMainStartTimestampMonotonic", 't', &started_us, err);
+	if (r < 0)
+		return r;
+	*ret = (struct bus_unit_state){
+		.main_pid = (pid_t)main_pid,
+		.restarts = restarts,
+		.up = streq(active, "active") || streq(active, "reloading"),
+		.ended = streq(active, "inactive") || streq(active, "failed"),
+		.restart_delay_ms = restart_us / usec_per_ms > INT32_MAX
+					    ? INT32_MAX
+					    : (int)(restart_us / usec_per_ms),
+		.started_us = started_us,
+	};
+	return 0;
+}
+
+/* An array of (path, whether it may be missing). */
+static int get_environment_files(sd_bus *bus, const char *path, char ***ret, struct error *err)
+{
+	_cleanup_bus_error_ sd_bus_error why = SD_BUS_ERROR_NULL;
+	_cleanup_message_ sd_bus_message *reply = NULL;
+	_cleanup_strv_ char **files = NULL;
+	const char *file;
+	size_t n = 0;
+	int r;
+
+	r = sd_bus_get_property(
+		bus, SYSTEMD, path, SERVICE, "EnvironmentFiles", &why, &reply, "a(sb)");
+	if (r < 0)
+		return failed(err, r, &why, "EnvironmentFiles");
+	r = sd_bus_message_enter_container(reply, 'a', "(sb)");
+	while (r >= 0 && (r = sd_bus_message_read(reply, "(sb)", &file, NULL)) > 0) {
+		char **more = reallocarray(files, n + 2, sizeof(*files));
+
+		if (!more)
+			return error_set_errno(err, -ENOMEM, "systemd");
+		files = more;
+		files[n + 1] = NULL;
+		files[n] = strdup(file);
+		if (!files[n++])
+			return error_set_errno(err, -ENOMEM, "systemd");
+	}
+	if (r < 0)
+		return failed(err, r, NULL, "EnvironmentFiles");
+	*ret = TAKE_PTR(files);
+	return 0;
+}
+
+int bus_read_setup(
+	struct sd_bus *bus, const char *path, struct bus_unit_setup *ret, struct error *err)
+{
+	struct bus_unit_setup setup = {0};
+	int r;
+
+	r = get_string(bus, path, UNIT, "LoadState", &setup.load_state, err);
+	if (r == 0)
+		r = get_environment_files(bus, path, &setup.environment_files, err);
+	if (r == 0)
+		r = get_string(
+			bus, path, SERVICE, "NetworkNamespacePath", &setup.network_namespace, err);
+	if (r < 0) {
+		bus_unit_setup_done(&setup);
+		return r;
+	}
+	*ret = setup;
+	return 0;
+}
+
+void bus_unit_setup_done(struct bus_unit_setup *setup)
+{
+	free(setup->load_state);
+	strv_free(setup->environment_files);
+	free(setup->network_namespace);
+	*setup = (struct bus_unit_setup){0};
+}
+
+int bus_read_result(struct sd_bus *bus, const char *path, char **ret)
+{
+	return get_string(bus, path, SERVICE, "Result", ret, NULL);
+}
+
+struct job {
+	const char *path; /* NULL: none yet */
+	char *result;     /* NULL: it goes on */
+};
+
+static int on_job_removed(sd_bus_message *message, void *userdata, sd_bus_error *ret_error)
+{
+	struct job *job = userdata;
+	const char *path, *result;
+
+	(void)ret_error;
+	if (sd_bus_message_read(message, "uoss", NULL, &path, NULL, &result) < 0)
+		return 0;
+	if (job->path && !job->result && streq(job->path, path))
+		job->result = strdup(result);
+	return 0;
+}
+
+/* Signals that arrive with the reply of the call that makes the job wait in the connection until
+ * here: none is missed. */
+static int wait_for_job(sd_bus *bus, struct job *job, int timeout_ms)
+{
+	int64_t deadline = process_now_ms() + timeout_ms;
+
+	while (!job->result) {
+		int64_t left = deadline - process_now_ms();
+		int r;
+
+		if (left <= 0)
+			return -ETIMEDOUT;
+		r = sd_bus_process(bus, NULL);
+		if (r == 0)
+			r = sd_bus_wait(bus, (uint64_t)left * usec_per_ms);
+		if (r < 0 && r != -EINTR)
+			return r;
+	}
+	return 0;
+}
+
+int bus_run_job(struct sd_bus *bus, const char *method, const char *unit, int timeout_ms,
+	char **ret_result, struct error *err)
+{
+	_cleanup_bus_error_ sd_bus_error why = SD_BUS_ERROR_NULL;
+	_cleanup_(sd_bus_slot_unrefp) sd_bus_slot *slot = NULL;
+	_cleanup_message_ sd_bus_message *reply = NULL;
+	struct job job = {0};
+	int r;
+
+	r = sd_bus_match_signal(
+		bus, &slot, SYSTEMD, MANAGER_PATH, MANAGER, "JobRemoved", on_job_removed, &job);
+	if (r < 0)
+		return failed(err, r, NULL, "JobRemoved");
+	r = sd_bus_call_method(
+		bus, SYSTEMD, MANAGER_PATH, MANAGER, method, &why, &reply, "ss", unit, "replace");
+	if (r < 0 && sd_bus_error_has_name(&why, NO_SUCH_UNIT))
+		r = -ENOENT;
+	if (r < 0)
+		return failed(err, r, &why, method);
+	r = sd_bus_message_read(reply, "o", &job.path);
+	if (r >= 0)
+		r = wait_for_job(bus, &job, timeout_ms);
+	if (r < 0) {
+		free(job.result);
+		return failed(err, r, NULL, method);
+	}
+	*ret_result = job.result;
+	return 0;
+}
+
+static int reload_manager(sd_bus *bus, struct error *err)
+{
+	_cleanup_bus_error_ sd_bus_error why = SD_BUS_ERROR_NULL;
+	_cleanup_message_ sd_bus_message *request = NULL;
+	int r;
+
+	r = sd_bus_message_new_method_call(bus, &request, SYSTEMD, MANAGER_PATH, MANAGER, "Reload");
+	if (r >= 0)
+		r = sd_bus_call(bus, request, RELOAD_TIMEOUT_S * usec_per_s, &why, NULL);
+	return r < 0 ? failed(err, r, &why, "Reload") : 0;
+}
+
+/* The reply names the links that were made or removed: an array of (type, link, target). */
+static int has_changes(sd_bus_message *reply)
+{
+	int r = sd_bus_message_enter_container(reply, 'a', "(sss)");
+
+	if (r < 0)
+		return r;
+	r = sd_bus_message_at_end(reply, false);
+	return r < 0 ? r : r == 0;
+}
+
+int bus_set_enabled(struct sd_bus *bus, const char *unit, bool enabled, struct error *err)
+{
+	const char *method = enabled ? "EnableUnitFiles" : "DisableUnitFiles";
+	_cleanup_bus_error_ sd_bus_error why = SD_BUS_ERROR_NULL;
+	_cleanup_message_ sd_bus_message *reply = NULL;
+	const int for_this_boot_only = 0, force = 0;
+	int r;
+
+	if (enabled)
+		r = sd_bus_call_method(bus, SYSTEMD, MANAGER_PATH, MANAGER, method, &why, &reply,
+			"asbb", 1, unit, for_this_boot_only, force);
+	else
+		r = sd_bus_call_method(bus, SYSTEMD, MANAGER_PATH, MANAGER, method, &why, &reply,
+			"asb", 1, unit, for_this_boot_only);
+	if (r < 0 && !enabled && (r == -ENOENT || sd_bus_error_has_name(&why, NO_SUCH_UNIT)))
+		return 0; /* without a unit file nothing is started */
+	if (r < 0)
+		return failed(err, r, &why, method);
+	if (enabled) /* carries_install_info */
+		r = sd_bus_message_skip(reply, "b");
+	if (r >= 0)
+		r = has_changes(reply);
+	if (r < 0)
+		return failed(err, r, NULL, method);
+	/* As systemctl does: until then the manager works with the links that it had read. */
+	return r > 0 ? reload_manager(bus, err) : 0;
+}
+
+void bus_reset_failed(struct sd_bus *bus, const char *unit)
+{
+	/* Fails if the manager has forgotten the unit already. */
+	sd_bus_call_method(
+		bus, SYSTEMD, MANAGER_PATH, MANAGER, "ResetFailedUnit", NULL, NULL, "s", unit);
+}
+
+static int on_properties_changed(sd_bus_message *message, void *userdata, sd_bus_error *ret_error)
+{
+	const struct bus_watch *watch = userdata;
+	const char *path = sd_bus_message_get_path(message);
+
+	(void)ret_error;
+	if (path)
+		watch->on_change(watch->userdata, path);
+	return 0;
+}
+
+int bus_watch_services(struct sd_bus *bus, struct bus_watch *watch, struct error *err)
+{
+	int r;
+
+	r = sd_bus_add_match(bus, NULL,
+		"type='signal',sender='" SYSTEMD "',path_namespace='" MANAGER_PATH "/unit',"
+		"interface='org.freedesktop.DBus.Properties',member='PropertiesChanged',arg0="
+		"'" SERVICE "'",
+		on_properties_changed, watch);
+	return r < 0 ? failed(err, r, NULL, "PropertiesChanged") : 0;
+}
+
+int bus_fd(struct sd_bus *bus)
+{
+	return sd_bus_get_fd(bus);
+}
+
+int bus_process(struct sd_bus *bus)
+{
+	int r;
+
+	do
+		r = sd_bus_process(bus, NULL);
+	while (r > 0);
+	return r;
+}
