@@ -6,16 +6,11 @@
  * All are called with the instance's lock held.
  */
 
+#include "agent/base/lock.h"
 #include "agent/instance/instance.h"
 
-static inline void instance_unlock(pthread_mutex_t **lock)
-{
-	pthread_mutex_unlock(*lock);
-}
-
-/* Holds the mutex to the end of the scope. */
-#define LOCK_SCOPE(mutex)                                                                          \
-	_unused_ _cleanup_(instance_unlock) pthread_mutex_t *_held = (pthread_mutex_lock(mutex), mutex)
+/* Holds a mutex of the instance to the end of the scope. */
+#define LOCK_SCOPE(mutex) HOLD(_held, mutex)
 
 enum { INSTANCE_CONFIG_LIMIT = 64 * 1024 * 1024 }; /* bytes of a haproxy.cfg that is read back */
 

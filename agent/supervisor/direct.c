@@ -25,10 +25,12 @@
 #include <sys/epoll.h>
 #include <sys/timerfd.h>
 
+#include "agent/base/lock.h"
 #include "agent/base/log.h"
 #include "agent/base/process.h"
 #include "agent/supervisor/master.h"
 #include "agent/supervisor/output.h"
+#include "agent/supervisor/report.h"
 
 enum {
 	BACKOFF_FIRST_MS = 100,
@@ -63,20 +65,6 @@ struct direct {
 	int64_t housekeeping_at_ms;
 };
 
-/* A report that waits until no lock is held. */
-struct pending_report {
-	struct pending_report *next;
-	enum supervisor_event event;
-	pid_t pid;
-	int delay_ms;
-	char *lb_id;
-	char *messages;
-};
-
-struct report_queue {
-	struct pending_report *first, **end;
-};
-
 static struct direct *direct_of(struct supervisor *s)
 {
 	return (struct direct *)s;
@@ -87,65 +75,16 @@ static struct unit *unit_of(struct supervisor_unit *u)
 	return (struct unit *)u;
 }
 
-static void cleanup_unlock(pthread_mutex_t **lock)
-{
-	if (*lock)
-		pthread_mutex_unlock(*lock);
-}
-
-/* Held to the end of the scope. */
-#define HOLD(name, mutex)                                          \
-	_cleanup_(cleanup_unlock) _unused_ pthread_mutex_t *name = \
-		(pthread_mutex_lock(mutex), (mutex))
-
-static void report_free(struct pending_report *report)
-{
-	if (!report)
-		return;
-	free(report->lb_id);
-	free(report->messages);
-	free(report);
-}
-
-/* A report that finds no memory is lost, what it reports was logged. */
 static void enqueue(
 	struct report_queue *queue, struct unit *u, enum supervisor_event event, int delay_ms)
 {
-	struct pending_report *report = calloc(1, sizeof(*report));
+	const struct supervisor_report report = {
+		.event = event, .lb_id = u->master.spec.lb_id, .pid = u->master.pid, .delay_ms = delay_ms};
+	char *messages = NULL;
 
-	if (!report)
-		return;
-	report->event = event;
-	report->pid = u->master.pid;
-	report->delay_ms = delay_ms;
-	report->lb_id = strdup(u->master.spec.lb_id);
-	if (!report->lb_id) {
-		report_free(report);
-		return;
-	}
-	if (output_tail(u->master.spec.log_file, u->master.output_since, &report->messages) < 0)
-		report->messages = NULL;
-	*queue->end = report;
-	queue->end = &report->next;
-}
-
-static void deliver(struct direct *d, struct report_queue *queue)
-{
-	while (queue->first) {
-		struct pending_report *report = queue->first;
-
-		queue->first = report->next;
-		if (d->on_event)
-			d->on_event(d->userdata,
-				&(const struct supervisor_report){
-					.event = report->event,
-					.lb_id = report->lb_id,
-					.pid = report->pid,
-					.delay_ms = report->delay_ms,
-					.messages = report->messages ? report->messages : "",
-				});
-		report_free(report);
-	}
+	if (output_tail(u->master.spec.log_file, u->master.output_since, &messages) < 0)
+		messages = NULL;
+	report_enqueue(queue, &report, messages, NULL, 0);
 }
 
 static int watch(struct unit *u)
@@ -306,11 +245,10 @@ static void direct_dispatch(struct supervisor *s)
 {
 	struct direct *d = direct_of(s);
 	struct epoll_event events[EVENTS_MAX];
-	struct report_queue queue = {0};
+	struct report_queue queue = REPORT_QUEUE_INIT;
 	uint64_t expirations;
 	int n;
 
-	queue.end = &queue.first;
 	pthread_mutex_lock(&d->lock);
 	n = epoll_wait(d->epoll_fd, events, EVENTS_MAX, 0);
 	for (int i = 0; i < n; i++) {
@@ -326,7 +264,7 @@ static void direct_dispatch(struct supervisor *s)
 	}
 	set_timer(d, check_units(d, &queue));
 	pthread_mutex_unlock(&d->lock);
-	deliver(d, &queue);
+	report_deliver(&queue, d->on_event, d->userdata, NULL);
 }
 
 static void unit_free(struct unit *u)

@@ -33,9 +33,11 @@
 #include <sys/timerfd.h>
 #include <systemd/sd-daemon.h>
 
+#include "agent/base/lock.h"
 #include "agent/base/log.h"
 #include "agent/base/text.h"
 #include "agent/supervisor/journal.h"
+#include "agent/supervisor/report.h"
 #include "agent/supervisor/master.h"
 #include "agent/supervisor/systemd_bus.h"
 #include "agent/supervisor/systemd_unit.h"
@@ -74,18 +76,6 @@ struct systemd {
 	struct sd_bus *bus; /* NULL while there is no connection */
 };
 
-/* A report that waits until no lock is held. */
-struct pending_report {
-	struct pending_report *next;
-	struct supervisor_report report;
-	char *lb_id, *unit_name;
-	uint64_t since_us;
-};
-
-struct report_queue {
-	struct pending_report *first, **end;
-};
-
 static struct systemd *systemd_of(struct supervisor *s)
 {
 	return (struct systemd *)s;
@@ -96,62 +86,13 @@ static struct unit *unit_of(struct supervisor_unit *u)
 	return (struct unit *)u;
 }
 
-static void cleanup_unlock(pthread_mutex_t **lock)
-{
-	if (*lock)
-		pthread_mutex_unlock(*lock);
-}
-
-/* Held to the end of the scope. */
-#define HOLD(name, mutex)                                          \
-	_cleanup_(cleanup_unlock) _unused_ pthread_mutex_t *name = \
-		(pthread_mutex_lock(mutex), (mutex))
-
-static void report_free(struct pending_report *report)
-{
-	if (!report)
-		return;
-	free(report->lb_id);
-	free(report->unit_name);
-	free(report);
-}
-
-/* A report that finds no memory is lost, what it reports was logged. */
 static void enqueue(struct report_queue *queue, const struct unit *u, enum supervisor_event event,
 	pid_t pid, int delay_ms)
 {
-	struct pending_report *report = calloc(1, sizeof(*report));
+	const struct supervisor_report report = {
+		.event = event, .lb_id = u->unit.master.spec.lb_id, .pid = pid, .delay_ms = delay_ms};
 
-	if (!report)
-		return;
-	report->lb_id = strdup(u->unit.master.spec.lb_id);
-	report->unit_name = strdup(u->unit.name);
-	if (!report->lb_id || !report->unit_name) {
-		report_free(report);
-		return;
-	}
-	report->report = (struct supervisor_report){
-		.event = event, .lb_id = report->lb_id, .pid = pid, .delay_ms = delay_ms};
-	report->since_us = u->unit.since_us;
-	*queue->end = report;
-	queue->end = &report->next;
-}
-
-static void deliver(struct systemd *d, struct report_queue *queue)
-{
-	while (queue->first) {
-		struct pending_report *report = queue->first;
-		_cleanup_free_ char *messages = NULL;
-
-		queue->first = report->next;
-		if (d->on_event) {
-			if (journal_read(report->unit_name, report->since_us, &messages) < 0)
-				messages = NULL;
-			report->report.messages = messages ? messages : "";
-			d->on_event(d->userdata, &report->report);
-		}
-		report_free(report);
-	}
+	report_enqueue(queue, &report, NULL, u->unit.name, u->unit.since_us);
 }
 
 static void set_timer(struct systemd *d, int delay_ms)
@@ -348,9 +289,8 @@ static int look(struct systemd *d, struct report_queue *queue)
 static void systemd_dispatch(struct supervisor *s)
 {
 	struct systemd *d = systemd_of(s);
-	struct report_queue queue = {0};
+	struct report_queue queue = REPORT_QUEUE_INIT;
 
-	queue.end = &queue.first;
 	drain(d->timer_fd);
 	drain(d->wake_fd);
 	pthread_mutex_lock(&d->lock);
@@ -359,7 +299,7 @@ static void systemd_dispatch(struct supervisor *s)
 	else
 		set_timer(d, RETRY_MS);
 	pthread_mutex_unlock(&d->lock);
-	deliver(d, &queue);
+	report_deliver(&queue, d->on_event, d->userdata, journal_read);
 }
 
 static void unit_free(struct unit *u)
