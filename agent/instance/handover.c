@@ -9,6 +9,7 @@
 #include "agent/base/process.h"
 #include "agent/base/text.h"
 #include "agent/haproxy/state.h"
+#include "agent/haproxy/trial.h"
 
 /*
  * Telling HAProxy, and seeing that it did. A reload's outcome is read from the master's "show proc": a new worker that has
@@ -166,6 +167,18 @@ static int ask_master(struct instance *instance, struct runtime_processes *ret, 
 	}
 }
 
+/* Where HAProxy runs in our network namespace; elsewhere it has to see for itself. */
+static int try_new_addresses(struct instance *instance, const char *wanted, size_t wanted_length, struct error *err)
+{
+	_cleanup_cfg_ struct cfg old = CFG_INIT, new = CFG_INIT;
+
+	if (!instance->running || instance->settings->network_namespace ||
+		cfg_parse(instance->running, instance->running_length, &old, NULL) < 0 ||
+		cfg_parse(wanted, wanted_length, &new, NULL) < 0)
+		return 0;
+	return trial_bind_added(&old, &new, err);
+}
+
 int instance_reload_haproxy(struct instance *instance, const char *wanted, size_t wanted_length, struct error *err)
 {
 	const struct instance_settings *settings = instance->settings;
@@ -175,6 +188,9 @@ int instance_reload_haproxy(struct instance *instance, const char *wanted, size_
 	const struct runtime_worker *worker;
 	int r;
 
+	r = try_new_addresses(instance, wanted, wanted_length, err);
+	if (r < 0)
+		return r;
 	if (instance->running)
 		save_server_states(instance, wanted, wanted_length);
 	else

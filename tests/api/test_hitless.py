@@ -2,6 +2,7 @@
 """Nobody notices: changes, crashes and restarts under continuous requests."""
 
 import os
+import socket
 import time
 
 import pytest
@@ -46,6 +47,23 @@ def test_changes_that_need_reloads(serving, note):
         load.wait_more(50)
     assert load.failures == []
     note(f"{CHANGES} reloads, {len(load.succeeded)} requests, 0 failed")
+    assert serving.agent.haproxy_pid(serving.lb_id) == serving.pid
+
+
+def test_refused_change(serving):
+    """The new port is another program's: the change is refused with the reason, and nobody notices."""
+    taken = socket.socket()
+    with taken, Load(serving.port) as load:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        bad = serving.change(1)
+        bad["loadbalancer"]["listeners"][1]["protocol_port"] = taken.getsockname()[1]
+        load.wait_more(20)
+        reply = serving.agent.put(serving.lb_id, bad).expect(500)
+        assert "cannot bind" in reply.fault and "Address already in use" in reply.fault
+        load.wait_more(50)
+    assert load.failures == []
+    assert len(serving.agent.definition(serving.lb_id)["listeners"]) == 1
     assert serving.agent.haproxy_pid(serving.lb_id) == serving.pid
 
 
