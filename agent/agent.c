@@ -268,23 +268,33 @@ static int load_template(struct agent *agent, struct error *err)
 	return r < 0 ? error_wrap(err, r, "[amphorad] template_dir") : 0;
 }
 
+/* Takes the configuration, also when there is no memory and NULL is returned. */
+static struct agent *allocate(struct config *config)
+{
+	struct agent *agent = calloc(1, sizeof(*agent));
+
+	if (!agent) {
+		config_free(config);
+		return NULL;
+	}
+	agent->config = config;
+	agent->base_fd = agent->lock_fd = -1;
+	return agent;
+}
+
 int agent_new(struct config *config, char **config_files, int fixed_log_level, struct agent **ret, struct error *err)
 {
 	_cleanup_(agent_freep) struct agent *agent = NULL;
 	struct health_options options;
 	int r;
 
-	agent = calloc(1, sizeof(*agent));
-	if (!agent) {
-		config_free(config);
+	agent = allocate(config);
+	if (!agent)
 		return error_set_errno(err, -ENOMEM, "agent");
-	}
-	agent->config = config;
 	agent->config_files = config_files;
 	agent->fixed_log_level = fixed_log_level;
 	agent->heartbeat_interval_s = config->heartbeat_interval_s;
 	agent->retry_at_ms = process_now_ms() + RETRY_INTERVAL_MS;
-	agent->base_fd = agent->lock_fd = -1;
 	r = open_folders(agent, err);
 	if (r == 0)
 		r = take_lock(agent, err);
@@ -440,13 +450,9 @@ int agent_stop_all(struct config *config, struct error *err)
 	_cleanup_(agent_freep) struct agent *agent = NULL;
 	int r;
 
-	agent = calloc(1, sizeof(*agent));
-	if (!agent) {
-		config_free(config);
+	agent = allocate(config);
+	if (!agent)
 		return error_set_errno(err, -ENOMEM, "agent");
-	}
-	agent->config = config;
-	agent->base_fd = agent->lock_fd = -1;
 	r = open_folders(agent, err);
 	if (r == 0)
 		r = stop_running_agent(agent, err);

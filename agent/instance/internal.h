@@ -2,7 +2,7 @@
 #pragma once
 
 /*
- * Between instance.c (the transaction), files.c (its files) and handover.c (telling HAProxy).
+ * Between instance.c (the transaction), upload.c (a controller's), files.c (their files) and handover.c (telling HAProxy).
  * All are called with the instance's lock held.
  */
 

@@ -2,7 +2,7 @@
 #pragma once
 
 /*
- * Handlers of the load-balancing API v2. What each route does stands in routes.c and openapi terms in the manual; the
+ * Handlers of the load-balancing API v2. What each route does stands in routes.c and amphorad(8); the
  * object model, field names and error bodies are those of the Octavia API v2.
  */
 
