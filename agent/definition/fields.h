@@ -20,6 +20,7 @@ enum field_type {
 	FIELD_VERSION,   /* char *: a number or string that must be one of choices (http_version) */
 	FIELD_CIDRS,     /* char **: canonical */
 	FIELD_SWITCHES,  /* json_t *: object of "true"/"false" whose keys are among choices */
+	FIELD_STRINGS,   /* char **: at most maximum strings, of choices or by "check", none twice; NULL when absent or empty */
 	FIELD_TAGS,      /* json_t *: array of strings */
 	FIELD_OBJECT,    /* struct *: "object", NULL when absent */
 	FIELD_LIST,      /* struct * and size_t at count_offset: "object", at most maximum */

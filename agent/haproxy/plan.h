@@ -2,22 +2,60 @@
 #pragma once
 
 /*
- * How to get from the configuration that runs to the one that is wanted. Pure: text in, decision out. Nothing else decides.
+ * How to get from the configuration that runs to the one that is wanted. Pure: texts in, decision out; no input or output.
+ * Nothing else decides. It reads the text of haproxy.cfg alone (cfg.h), so it serves rendered and uploaded configurations
+ * alike.
+ *
+ * A plan is carried out by agent/instance/: its steps in their order, each answer compared with what is expected, then the
+ * result read back (plan_compare_state()). Any surprise leads to a reload, which is always correct: the files on disk
+ * say what is wanted before the first step is sent.
+ *
+ * Sources: HAProxy management guide, 9.3; configuration manual, 5.2 (what "add server" takes); CHANGELOG of each version for
+ * the table of capabilities (plan_capabilities.c).
  */
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "agent/base/error.h"
+#include "agent/haproxy/runtime.h"
 
 enum plan_action {
-	PLAN_NONE,   /* nothing to do */
-	PLAN_RELOAD, /* a new worker takes over the listening sockets */
-	PLAN_START,  /* HAProxy does not run yet */
+	PLAN_NONE,    /* nothing to do */
+	PLAN_RUNTIME, /* by the Runtime API, the worker stays */
+	PLAN_RELOAD,  /* a new worker takes over the listening sockets */
+	PLAN_START,   /* HAProxy does not run yet */
+};
+
+enum plan_expect {
+	PLAN_EXPECT_NOTHING, /* an empty answer */
+	PLAN_EXPECT_PREFIX,  /* an answer that begins with "expected" */
+	PLAN_EXPECT_CONTAINS,
+	PLAN_EXPECT_VERSION, /* "New version created: N": N replaces PLAN_VERSION_MARK in the steps that follow */
+};
+
+/* Stands in a command for the version that the last PLAN_EXPECT_VERSION step gave. */
+#define PLAN_VERSION_MARK "@VERSION@"
+
+struct plan_step {
+	char *command; /* for runtime_command(): one command line, with its payload if any */
+	char *shown;   /* the same for people and replies: without keys; NULL: as it is */
+	enum plan_expect expect;
+	const char *expected; /* static */
+};
+
+/* A server that new connections no longer reach, to be deleted when its last one has gone, or by the next reload. */
+struct plan_leaving {
+	char *backend, *server;
 };
 
 struct plan {
 	enum plan_action action;
 	char **reasons; /* what made it so, in words; NULL-terminated */
+	struct plan_step *steps; /* PLAN_RUNTIME */
+	size_t n_steps;
+	struct plan_leaving *leaving; /* PLAN_RUNTIME: what its steps put into maintenance for good */
+	size_t n_leaving;
 };
 
 #define PLAN_INIT ((struct plan){0})
@@ -25,11 +63,42 @@ struct plan {
 
 enum { PLAN_MAX_REASONS = 20 }; /* the last one then counts the others */
 
-/* "running" is the text that HAProxy runs, NULL if it does not run. "changed_files" are names of list files whose content
- * differs (NULL-terminated, may be NULL). */
-int plan_make(const char *running, size_t running_length, const char *wanted, size_t wanted_length,
-	char *const *changed_files, struct plan *ret, struct error *err);
+/* A file that the configuration names (a list, a certificate): its name as the configuration has it and its content before
+ * and after, NULL where it does not exist. */
+struct plan_file {
+	const char *name;
+	const char *before, *after;
+};
+
+struct plan_input {
+	const char *running; /* the text that HAProxy runs, NULL if it does not run */
+	size_t running_length;
+	const char *wanted;
+	size_t wanted_length;
+	const struct plan_file *files; /* those that differ */
+	size_t n_files;
+	struct haproxy_version version;
+	bool runtime_updates; /* false: everything is a reload */
+	/* Servers of the running process that are in no configuration any more (their deletion was put off), so that their
+	 * names are not free. */
+	const struct plan_leaving *leaving;
+	size_t n_leaving;
+};
+
+int plan_make(const struct plan_input *input, struct plan *ret, struct error *err);
 void plan_done(struct plan *plan);
 
-/* "none", "reload", "start": the value of the header Amphorad-Apply. */
+/* "none", "runtime", "reload", "start": the value of the header Amphorad-Apply. */
 const char *plan_action_name(enum plan_action action);
+
+/* What must be true of the running process when it runs "wanted": compares the answers to "show servers state" (may be
+ * NULL: not asked) and says the first difference in words. Servers among "leaving" may be there, in maintenance. 0: all as
+ * wanted; -EXDEV: differs, *ret_difference says how (the caller's). */
+int plan_compare_state(const char *wanted, size_t wanted_length, const char *servers_state,
+	const struct plan_leaving *leaving, size_t n_leaving, char **ret_difference, struct error *err);
+
+/* Servers in "show servers state" that "wanted" does not have: those that wait for their deletion, also after a restart of
+ * the agent. The array and its strings are the caller's: plan_leaving_free(). */
+int plan_find_leaving(const char *wanted, size_t wanted_length, const char *servers_state, struct plan_leaving **ret,
+	size_t *ret_n, struct error *err);
+void plan_leaving_free(struct plan_leaving *leaving, size_t n);
