@@ -245,6 +245,55 @@ static int parse_cidrs(const struct field *field, const json_t *json, const stru
 	return 0;
 }
 
+static bool is_among(char *const *list, size_t n, const char *value)
+{
+	for (size_t i = 0; i < n; i++)
+		if (streq(list[i], value))
+			return true;
+	return false;
+}
+
+/* Lists are short enough (LIMIT_SNI) to look for duplicates one by one. */
+static int parse_strings(const struct field *field, const json_t *json, const struct location *where, char ***ret,
+	struct error *err)
+{
+	struct field item_rules = {.type = FIELD_STRING, .minimum = 1, .maximum = LIMIT_NAME, .check = field->check};
+	_cleanup_strv_ char **strings = NULL;
+	size_t n = json_array_size(json);
+
+	if (!json_is_array(json))
+		return wrong_type(where, json, "an array of strings", err);
+	if (n > (size_t)field->maximum)
+		return location_error(where, ERROR_TOO_LARGE, err, "has %zu items, more than the %lld that are allowed",
+			n, (long long)field->maximum);
+	if (n < (size_t)field->minimum)
+		return location_error(where, ERROR_INVALID, err, "must not be empty; leave it out for the default");
+	if (n == 0)
+		return 0;
+	strings = calloc(n + 1, sizeof(*strings));
+	if (!strings)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++) {
+		struct location item = {where, NULL, i};
+		const json_t *value = json_array_get(json, i);
+		char *string = NULL;
+		int r;
+
+		r = parse_string(&item_rules, value, &item, &string, err);
+		if (r == 0 && field->choices && find_choice(field->choices, string) < 0)
+			r = choice_error(field->choices, &item, err);
+		if (r == 0 && is_among(strings, i, string))
+			r = location_error(&item, ERROR_INVALID, err, "is there twice");
+		if (r < 0) {
+			free(string);
+			return r;
+		}
+		strings[i] = string;
+	}
+	*ret = TAKE_PTR(strings);
+	return 0;
+}
+
 static int parse_switches(const struct field *field, const json_t *json, const struct location *where,
 	json_t **ret, struct error *err)
 {
@@ -263,7 +312,8 @@ static int parse_switches(const struct field *field, const json_t *json, const s
 
 		if (find_choice(field->choices, key) < 0)
 			return location_error(&inner, ERROR_INVALID, err,
-				"unknown header; known are X-Forwarded-For, X-Forwarded-Port and X-Forwarded-Proto");
+				"unknown header; known are X-Forwarded-For, -Port, -Proto and, with TERMINATED_HTTPS, "
+				"X-SSL-Client-Verify, -Has-Cert, -DN, -CN, -SHA1, -Not-Before, -Not-After and X-SSL-Issuer");
 		r = parse_bool(item, &inner, &on, err);
 		if (r < 0)
 			return r;
@@ -397,6 +447,8 @@ static int parse_field(const struct field *field, const json_t *json, const stru
 		return parse_cidrs(field, json, where, target, err);
 	case FIELD_SWITCHES:
 		return parse_switches(field, json, where, target, err);
+	case FIELD_STRINGS:
+		return parse_strings(field, json, where, target, err);
 	case FIELD_TAGS:
 		return parse_tags(json, where, target, err);
 	case FIELD_OBJECT:
@@ -490,6 +542,7 @@ void object_done(const struct object_type *type, void *object)
 			json_decref(*(json_t **)target);
 			break;
 		case FIELD_CIDRS:
+		case FIELD_STRINGS:
 			strv_free(*(char ***)target);
 			break;
 		case FIELD_OBJECT:

@@ -55,10 +55,16 @@ struct object_type {
 };
 
 extern const struct object_type load_balancer_type, listener_type, pool_type, member_type, health_monitor_type,
-	session_persistence_type;
+	session_persistence_type, l7policy_type, l7rule_type, additional_vip_type, stats_page_type,
+	listener_proxy_protocol_type;
 
-/* The header names of insert_headers, NULL-terminated. */
+/* The header names of insert_headers, NULL-terminated; those after the first INSERT_HEADERS_PLAIN need TLS. */
 extern const char *const insert_header_names[];
+enum { INSERT_HEADERS_PLAIN = 3 };
+/* SSLv3 to TLSv1.3, oldest first. */
+extern const char *const tls_version_names[];
+extern const char *const alpn_protocol_names[];
+extern const char *const proxy_protocol_option_names[];
 
 /* Where in the document: links on the stack, from the inside out. */
 struct location {

@@ -15,6 +15,14 @@ enum {
 	LIMIT_POOLS = 2000,
 	LIMIT_MEMBERS_PER_POOL = 10000,
 	LIMIT_CIDRS_PER_LISTENER = 10000,
+	LIMIT_L7POLICIES = 200,           /* of a listener */
+	LIMIT_L7RULES = 50,               /* of a policy; octavia/common/constants.py */
+	LIMIT_POSITION = 2147483647,
+	LIMIT_SNI = 1000,                 /* certificates of a listener */
+	LIMIT_ADDITIONAL_VIPS = 100,
+	LIMIT_SECURITY_GROUPS = 100,
+	LIMIT_CIPHERS = 2048,
+	LIMIT_URL = 255,                  /* redirect_url, redirect_prefix; octavia/db/models.py */
 	LIMIT_TAGS = 50,
 	LIMIT_TAG = 255,
 	LIMIT_NAME = 255,

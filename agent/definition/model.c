@@ -173,8 +173,7 @@ int definition_lb_resource(const struct load_balancer *lb, json_t **ret)
 			json_object_set_new(resource, field->name,
 				field->type == FIELD_TAGS ? json_array() : json_null()) < 0)
 			return -ENOMEM;
-	if (json_object_set_new(resource, "additional_vips", json_array()) < 0 ||
-		json_object_set_new(resource, "listeners",
+	if (json_object_set_new(resource, "listeners",
 			id_list(lb->listeners, lb->n_listeners, sizeof(*lb->listeners))) < 0 ||
 		json_object_set_new(resource, "pools", id_list(lb->pools, lb->n_pools, sizeof(*lb->pools))) < 0)
 		return -ENOMEM;

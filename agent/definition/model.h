@@ -161,6 +161,7 @@ struct member {
 	char *monitor_address;
 	int64_t monitor_port; /* 0: the member's own */
 	char *subnet_id;
+	bool request_sriov; /* kept and echoed */
 	json_t *tags;
 };
 
@@ -287,7 +288,7 @@ struct load_balancer {
 	char *availability_zone;
 	struct additional_vip *additional_vips;
 	size_t n_additional_vips;
-	json_t *vip_sg_ids;        /* array of UUIDs, kept and echoed */
+	char **vip_sg_ids;         /* UUIDs, kept and echoed */
 	int64_t hard_stop_after_s; /* 0: as configured; ours */
 	int64_t max_old_workers;   /* 0: as configured; ours */
 	struct stats_page *stats_page; /* NULL: none */
@@ -334,5 +335,17 @@ struct load_balancer *load_balancer_ref(struct load_balancer *lb);
 void load_balancer_unref(struct load_balancer *lb);
 DEFINE_CLEANUP(struct load_balancer *, load_balancer_unref);
 #define _cleanup_load_balancer_ _cleanup_(load_balancer_unrefp)
+
+/* Whether its listeners are HAProxy's; those of UDP and SCTP are keepalived's. */
+static inline bool listener_is_haproxy(const struct listener *listener)
+{
+	return listener->protocol != LISTENER_UDP && listener->protocol != LISTENER_SCTP;
+}
+
+/* Whether TLS ends here: TERMINATED_HTTPS, and PROMETHEUS with a certificate. */
+static inline bool listener_ends_tls(const struct listener *listener)
+{
+	return listener->default_tls_container_ref || listener->sni_container_refs;
+}
 
 const struct pool *load_balancer_find_pool(const struct load_balancer *lb, const char *id);

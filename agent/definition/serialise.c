@@ -44,11 +44,12 @@ static int field_to_json(const struct field *field, const void *object, json_t *
 		json = json_incref(*(json_t *const *)source);
 		break;
 	case FIELD_CIDRS:
+	case FIELD_STRINGS:
 		if (!*(char **const *)source)
 			return 0;
 		json = json_array();
-		STRV_FOREACH(cidr, *(char **const *)source)
-			if (json_array_append_new(json, json_string(*cidr)) < 0)
+		STRV_FOREACH(string, *(char **const *)source)
+			if (json_array_append_new(json, json_string(*string)) < 0)
 				goto failed;
 		break;
 	case FIELD_OBJECT:
