@@ -178,20 +178,13 @@ void plan_done(struct plan *plan)
 	for (size_t i = 0; i < plan->n_steps; i++) {
 		free_secret(plan->steps[i].command);
 		free(plan->steps[i].shown);
+		free(plan->steps[i].name.backend);
+		free(plan->steps[i].name.server);
 	}
 	free(plan->steps);
 	plan_leaving_free(plan->leaving, plan->n_leaving);
 	strv_free(plan->reasons);
 	*plan = PLAN_INIT;
-}
-
-void plan_leaving_free(struct plan_leaving *leaving, size_t n)
-{
-	for (size_t i = 0; i < n; i++) {
-		free(leaving[i].backend);
-		free(leaving[i].server);
-	}
-	free(leaving);
 }
 
 const char *plan_action_name(enum plan_action action)

@@ -11,6 +11,38 @@
 /* "be_id be_name srv_id srv_name …" */
 enum { COLUMN_BACKEND = 1, COLUMN_SERVER = 3 };
 
+void plan_leaving_free(struct plan_leaving *leaving, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		free(leaving[i].backend);
+		free(leaving[i].server);
+		free(leaving[i].line);
+	}
+	free(leaving);
+}
+
+int plan_leaving_copy(const struct plan_leaving *leaving, size_t n, struct plan_leaving **ret)
+{
+	struct plan_leaving *copy = calloc(n + 1, sizeof(*copy));
+
+	if (!copy)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++) {
+		copy[i] = (struct plan_leaving){
+			.backend = strdup(leaving[i].backend),
+			.server = strdup(leaving[i].server),
+			.line = leaving[i].line ? strdup(leaving[i].line) : NULL,
+			.keep = leaving[i].keep,
+		};
+		if (!copy[i].backend || !copy[i].server || (leaving[i].line && !copy[i].line)) {
+			plan_leaving_free(copy, i + 1);
+			return -ENOMEM;
+		}
+	}
+	*ret = copy;
+	return 0;
+}
+
 static int add_leaving(const char *backend, const char *server, struct plan_leaving **leaving, size_t *n)
 {
 	struct plan_leaving *grown = reallocarray(*leaving, *n + 1, sizeof(*grown));
@@ -18,7 +50,7 @@ static int add_leaving(const char *backend, const char *server, struct plan_leav
 	if (!grown)
 		return -ENOMEM;
 	*leaving = grown;
-	grown[*n] = (struct plan_leaving){strdup(backend), strdup(server)};
+	grown[*n] = (struct plan_leaving){.backend = strdup(backend), .server = strdup(server)};
 	(*n)++;
 	return grown[*n - 1].backend && grown[*n - 1].server ? 0 : -ENOMEM;
 }
@@ -61,8 +93,8 @@ static int find_leaving(const char *state, json_t *names, struct plan_leaving **
 	return 0;
 }
 
-int plan_find_leaving(const char *wanted, size_t wanted_length, const char *servers_state, struct plan_leaving **ret,
-	size_t *ret_n, struct error *err)
+int plan_find_leaving(const char *wanted, size_t wanted_length, const char *servers_state,
+	const struct haproxy_version *version, struct plan_leaving **ret, size_t *ret_n, struct error *err)
 {
 	_cleanup_cfg_ struct cfg cfg = CFG_INIT;
 	json_auto_t *names = json_object();
@@ -70,6 +102,7 @@ int plan_find_leaving(const char *wanted, size_t wanted_length, const char *serv
 	size_t n = 0;
 	int r;
 
+	(void)version;
 	r = cfg_parse(wanted, wanted_length, &cfg, err);
 	if (r < 0)
 		return r;
@@ -101,7 +134,7 @@ int plan_compare_state(const char *wanted, size_t wanted_length, const char *ser
 	int r = 0;
 
 	if (servers_state)
-		r = plan_find_leaving(wanted, wanted_length, servers_state, &others, &n, err);
+		r = plan_find_leaving(wanted, wanted_length, servers_state, NULL, &others, &n, err);
 	for (size_t i = 0; r == 0 && i < n; i++) {
 		if (is_leaving(&others[i], leaving, n_leaving))
 			continue;
