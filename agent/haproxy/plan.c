@@ -128,23 +128,23 @@ static int compare(const struct cfg *old, const struct cfg *new, struct reasons 
 	return 0;
 }
 
-int plan_make(const char *running, size_t running_length, const char *wanted, size_t wanted_length,
-	char *const *changed_files, struct plan *ret, struct error *err)
+int plan_make(const struct plan_input *input, struct plan *ret, struct error *err)
 {
 	_cleanup_cfg_ struct cfg old = CFG_INIT, new = CFG_INIT;
 	struct reasons reasons = {0};
 	struct plan plan = PLAN_INIT;
 	int r;
 
-	if (!running) {
+	if (!input->running) {
 		add_reason(&reasons, "HAProxy does not run");
 		plan.action = PLAN_START;
-	} else if (running_length != wanted_length || memcmp(running, wanted, wanted_length) != 0) {
-		r = cfg_parse(wanted, wanted_length, &new, err);
+	} else if (input->running_length != input->wanted_length ||
+		memcmp(input->running, input->wanted, input->wanted_length) != 0) {
+		r = cfg_parse(input->wanted, input->wanted_length, &new, err);
 		if (r < 0)
 			return r;
 		/* What runs was accepted by HAProxy; if we cannot read it, all we know is that it differs. */
-		if (cfg_parse(running, running_length, &old, NULL) < 0)
+		if (cfg_parse(input->running, input->running_length, &old, NULL) < 0)
 			add_reason(&reasons, "the running configuration differs");
 		else
 			r = compare(&old, &new, &reasons);
@@ -154,8 +154,8 @@ int plan_make(const char *running, size_t running_length, const char *wanted, si
 			add_reason(&reasons, "only the layout of the configuration changed");
 		plan.action = PLAN_RELOAD;
 	}
-	STRV_FOREACH(file, changed_files) {
-		add_reason(&reasons, "%s changed", *file);
+	for (size_t i = 0; i < input->n_files; i++) {
+		add_reason(&reasons, "%s changed", input->files[i].name);
 		if (plan.action == PLAN_NONE)
 			plan.action = PLAN_RELOAD;
 	}
@@ -166,8 +166,23 @@ int plan_make(const char *running, size_t running_length, const char *wanted, si
 	return 0;
 }
 
+static void free_secret(char *text)
+{
+	if (text)
+		explicit_bzero(text, strlen(text));
+	free(text);
+}
+
 void plan_done(struct plan *plan)
 {
+	for (size_t i = 0; i < plan->n_steps; i++) {
+		free_secret(plan->steps[i].command);
+		free(plan->steps[i].shown);
+		free(plan->steps[i].name.backend);
+		free(plan->steps[i].name.server);
+	}
+	free(plan->steps);
+	plan_leaving_free(plan->leaving, plan->n_leaving);
 	strv_free(plan->reasons);
 	*plan = PLAN_INIT;
 }
@@ -175,7 +190,11 @@ void plan_done(struct plan *plan)
 const char *plan_action_name(enum plan_action action)
 {
 	static const char *const names[] = {
-		[PLAN_NONE] = "none", [PLAN_RELOAD] = "reload", [PLAN_START] = "start"};
+		[PLAN_NONE] = "none",
+		[PLAN_RUNTIME] = "runtime",
+		[PLAN_RELOAD] = "reload",
+		[PLAN_START] = "start",
+	};
 
 	return names[action];
 }

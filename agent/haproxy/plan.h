@@ -8,7 +8,8 @@
  *
  * A plan is carried out by agent/instance/: its steps in their order, each answer compared with what is expected, then the
  * result read back (plan_compare_state()). Any surprise leads to a reload, which is always correct: the files on disk
- * say what is wanted before the first step is sent.
+ * say what is wanted before the first step is sent. PLAN_NONE may come with another text: it means the same to HAProxy, and
+ * belongs on disk all the same.
  *
  * Sources: HAProxy management guide, 9.3; configuration manual, 5.2 (what "add server" takes); CHANGELOG of each version for
  * the table of capabilities (plan_capabilities.c).
@@ -28,11 +29,16 @@ enum plan_action {
 };
 
 enum plan_expect {
-	PLAN_EXPECT_NOTHING, /* an empty answer */
+	PLAN_EXPECT_NOTHING, /* an empty answer: newlines at most, one for each of the commands joined with ';' */
 	PLAN_EXPECT_PREFIX,  /* an answer that begins with "expected" */
 	PLAN_EXPECT_CONTAINS,
 	PLAN_EXPECT_VERSION, /* "New version created: N": N replaces PLAN_VERSION_MARK in the steps that follow */
+	/* "del server" of step.server, which is in maintenance and has to be gone before the next step: not sent before it is
+	 * idle. One that is not within PLAN_DELETE_WAIT_MS is a surprise like any other. */
+	PLAN_EXPECT_DELETED,
 };
+
+enum { PLAN_DELETE_WAIT_MS = 200 };
 
 /* Stands in a command for the version that the last PLAN_EXPECT_VERSION step gave. */
 #define PLAN_VERSION_MARK "@VERSION@"
@@ -42,11 +48,18 @@ struct plan_step {
 	char *shown;   /* the same for people and replies: without keys; NULL: as it is */
 	enum plan_expect expect;
 	const char *expected; /* static */
+	struct plan_server_name {
+		char *backend, *server; /* PLAN_EXPECT_DELETED, else NULL */
+	} name;
 };
 
 /* A server that new connections no longer reach, to be deleted when its last one has gone, or by the next reload. */
 struct plan_leaving {
 	char *backend, *server;
+	char *line; /* what it runs with, for a name that comes back; NULL: not known */
+	/* Not to be deleted, only to be dropped by the next reload: up to 2.9 an HTTP client's session may hold a connection
+	 * to it that no counter tells of ("do not delete srv referenced by session" in the CHANGELOG of 3.0). */
+	bool keep;
 };
 
 struct plan {
@@ -54,7 +67,9 @@ struct plan {
 	char **reasons; /* what made it so, in words; NULL-terminated */
 	struct plan_step *steps; /* PLAN_RUNTIME */
 	size_t n_steps;
-	struct plan_leaving *leaving; /* PLAN_RUNTIME: what its steps put into maintenance for good */
+	/* PLAN_NONE and PLAN_RUNTIME: all servers that are left to be deleted afterwards: those of the input that did not come
+	 * back, and those that the steps put into maintenance for good. */
+	struct plan_leaving *leaving;
 	size_t n_leaving;
 };
 
@@ -63,8 +78,8 @@ struct plan {
 
 enum { PLAN_MAX_REASONS = 20 }; /* the last one then counts the others */
 
-/* A file that the configuration names (a list, a certificate): its name as the configuration has it and its content before
- * and after, NULL where it does not exist. */
+/* A file that the configuration names (a list, a certificate), or that a crt-list names: its name as it stands there, and
+ * its content before and after, NULL where it does not exist. */
 struct plan_file {
 	const char *name;
 	const char *before, *after;
@@ -75,10 +90,15 @@ struct plan_input {
 	size_t running_length;
 	const char *wanted;
 	size_t wanted_length;
-	const struct plan_file *files; /* those that differ */
+	/* Those that differ, and all crt-lists, which tell what the certificates are for; others may be there, too. */
+	const struct plan_file *files;
 	size_t n_files;
 	struct haproxy_version version;
 	bool runtime_updates; /* false: everything is a reload */
+	unsigned hard_maxconn; /* "Hard_maxconn" of "show info"; 0: not known, then a higher global maxconn is a reload */
+	/* Answer to "show servers state", or NULL: then no server is replaced (deleted and added again under its name), which
+	 * takes another one that is up. */
+	const char *servers_state;
 	/* Servers of the running process that are in no configuration any more (their deletion was put off), so that their
 	 * names are not free. */
 	const struct plan_leaving *leaving;
@@ -99,6 +119,8 @@ int plan_compare_state(const char *wanted, size_t wanted_length, const char *ser
 
 /* Servers in "show servers state" that "wanted" does not have: those that wait for their deletion, also after a restart of
  * the agent. The array and its strings are the caller's: plan_leaving_free(). */
-int plan_find_leaving(const char *wanted, size_t wanted_length, const char *servers_state, struct plan_leaving **ret,
-	size_t *ret_n, struct error *err);
+int plan_find_leaving(const char *wanted, size_t wanted_length, const char *servers_state,
+	const struct haproxy_version *version, struct plan_leaving **ret, size_t *ret_n, struct error *err);
+/* A copy, the caller's. */
+int plan_leaving_copy(const struct plan_leaving *leaving, size_t n, struct plan_leaving **ret);
 void plan_leaving_free(struct plan_leaving *leaving, size_t n);

@@ -289,17 +289,27 @@ static int check_revision(struct instance *instance, int64_t if_match, struct er
 /* Plan of a change, with the reasons. */
 static int make_plan(struct instance *instance, const struct rendered *rendered, struct plan *ret, struct error *err)
 {
-	static const char unknown[] = "";
-	_cleanup_strv_ char **changed = NULL;
 	bool runs = instance_haproxy_runs(instance);
+	_cleanup_free_ struct plan_file *files = NULL;
+	_cleanup_strv_ char **changed = NULL;
+	struct plan_input input = {
+		/* It may run something that we do not know (a rollback failed): everything counts as changed. */
+		.running = !runs ? NULL : instance->running ? instance->running : "",
+		.running_length = instance->running ? instance->running_length : 0,
+		.wanted = rendered->text,
+		.wanted_length = rendered->length,
+		.version = instance->settings->version,
+	};
 
 	if (instance_changed_files(instance, rendered, &changed) < 0)
 		return error_set_errno(err, -ENOMEM, "plan");
-	/* It runs something that we do not know (a rollback failed): everything counts as changed. */
-	if (runs && !instance->running)
-		return plan_make(unknown, 0, rendered->text, rendered->length, changed, ret, err);
-	return plan_make(runs ? instance->running : NULL, instance->running_length, rendered->text, rendered->length,
-		changed, ret, err);
+	files = calloc(strv_length(changed) + 1, sizeof(*files));
+	if (!files)
+		return error_set_errno(err, -ENOMEM, "plan");
+	STRV_FOREACH (name, changed)
+		files[input.n_files++].name = *name;
+	input.files = files;
+	return plan_make(&input, ret, err);
 }
 
 static int instance_refuse_controller(const struct instance *instance, struct error *err)

@@ -18,8 +18,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static void check_plan(const char *running, const char *wanted)
 {
 	_cleanup_plan_ struct plan plan = PLAN_INIT;
+	struct plan_input input = {
+		.running = running,
+		.running_length = strlen(running),
+		.wanted = wanted,
+		.wanted_length = strlen(wanted),
+	};
 
-	if (plan_make(running, strlen(running), wanted, strlen(wanted), NULL, &plan, NULL) < 0)
+	if (plan_make(&input, &plan, NULL) < 0)
 		return;
 	if ((plan.action == PLAN_NONE) != streq(running, wanted) ||
 		strv_length(plan.reasons) > PLAN_MAX_REASONS ||

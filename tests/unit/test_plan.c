@@ -25,15 +25,28 @@ static char *reasons_of(const struct plan *plan)
 	return result;
 }
 
+static struct plan_input input_of(const char *running, const char *wanted)
+{
+	return (struct plan_input){
+		.running = running,
+		.running_length = running ? strlen(running) : 0,
+		.wanted = wanted,
+		.wanted_length = strlen(wanted),
+	};
+}
+
 static void check(const char *running, const char *wanted, const char *const *files,
 	enum plan_action action, const char *reasons)
 {
 	_cleanup_plan_ struct plan plan = PLAN_INIT;
 	_cleanup_free_ char *got = NULL;
+	struct plan_file changed[4] = {0};
+	struct plan_input input = input_of(running, wanted);
 
-	assert_int_equal(plan_make(running, running ? strlen(running) : 0, wanted, strlen(wanted),
-				 (char *const *)files, &plan, NULL),
-		0);
+	for (; files && files[input.n_files]; input.n_files++)
+		changed[input.n_files].name = files[input.n_files];
+	input.files = changed;
+	assert_int_equal(plan_make(&input, &plan, NULL), 0);
 	got = reasons_of(&plan);
 	assert_string_equal(got, reasons);
 	assert_int_equal(plan.action, action);
@@ -98,11 +111,11 @@ static void test_texts_that_cannot_be_read(void **state)
 {
 	struct plan plan = PLAN_INIT;
 	_cleanup_error_ struct error err = ERROR_INIT;
+	struct plan_input input = input_of(BASE, "global\n 'x");
 
 	(void)state;
 	check("'", BASE, NULL, PLAN_RELOAD, "the running configuration differs\n");
-	assert_int_equal(
-		plan_make(BASE, strlen(BASE), "global\n 'x", 10, NULL, &plan, &err), -EINVAL);
+	assert_int_equal(plan_make(&input, &plan, &err), -EINVAL);
 	assert_non_null(strstr(error_message(&err), "line 2"));
 	assert_null(plan.reasons);
 }
@@ -134,9 +147,9 @@ static void test_many_reasons(void **state)
 	for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
 		_cleanup_free_ char *wanted = with_servers(rows[i].servers);
 		_cleanup_plan_ struct plan plan = PLAN_INIT;
+		struct plan_input input = input_of("backend b\n", wanted);
 
-		assert_int_equal(
-			plan_make("backend b\n", 10, wanted, strlen(wanted), NULL, &plan, NULL), 0);
+		assert_int_equal(plan_make(&input, &plan, NULL), 0);
 		assert_int_equal(strv_length(plan.reasons), rows[i].reasons);
 		assert_string_equal(plan.reasons[rows[i].reasons - 1], rows[i].last);
 	}
