@@ -183,6 +183,7 @@ int instance_reload_haproxy(struct instance *instance, const char *wanted, size_
 {
 	const struct instance_settings *settings = instance->settings;
 	const struct supervisor_operations *operations = instance->unit->supervisor->operations;
+	_cleanup_saved_tables_ struct saved_tables tables = SAVED_TABLES_INIT;
 	struct runtime_processes processes = {0};
 	struct before before = {0};
 	const struct runtime_worker *worker;
@@ -208,9 +209,12 @@ int instance_reload_haproxy(struct instance *instance, const char *wanted, size_
 	before.failed_reloads = processes.failed_reloads;
 	runtime_processes_done(&processes);
 
+	instance_save_tables(instance, &tables);
 	r = operations->reload(instance->unit, err);
-	if (r < 0)
-		return r;
-	return confirm(instance, &before, "HAProxy did not take the new configuration and goes on with the old one",
-		err);
+	if (r == 0)
+		r = confirm(instance, &before,
+			"HAProxy did not take the new configuration and goes on with the old one", err);
+	if (r == 0)
+		instance_restore_tables(instance, &tables);
+	return r;
 }

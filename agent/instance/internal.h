@@ -48,6 +48,22 @@ bool instance_is_applied(struct instance *instance, const struct rendered *rende
 int instance_start_haproxy(struct instance *instance, struct error *err);
 int instance_reload_haproxy(struct instance *instance, const char *wanted, size_t wanted_length, struct error *err);
 
+/* persistence.c: the stick tables of a worker that is about to be replaced. */
+struct saved_table {
+	char *name, *dump;
+};
+struct saved_tables {
+	char *state; /* "show servers state" */
+	struct saved_table *tables;
+	size_t n;
+};
+#define SAVED_TABLES_INIT ((struct saved_tables){0})
+#define _cleanup_saved_tables_ _cleanup_(saved_tables_done)
+void instance_save_tables(struct instance *instance, struct saved_tables *ret);
+/* Tells them to the worker that answers now. */
+void instance_restore_tables(struct instance *instance, const struct saved_tables *saved);
+void saved_tables_done(struct saved_tables *saved);
+
 /* instance.c, for upload.c */
 int instance_adopt(struct instance *instance, struct error *err);
 bool instance_haproxy_runs(struct instance *instance);
