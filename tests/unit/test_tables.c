@@ -74,7 +74,7 @@ static void test_keys_that_are_no_words(void **state)
 		check(line, NULL, 0);
 	}
 	check("", NULL, 0);
-	check("garbage\n0x1: key=a\n0x1: key=a server_id=12\nserver_id=12 key=a use=0\n", NULL, 0);
+	check("garbage\n0x1: key=a\nserver_id=12 key=a use=0\n0x1: server_id=12 key=a use=0\n", NULL, 0);
 	check("0x1: key=a use=0 server_id=123456789012345678901234567890\n", NULL, 0);
 }
 
