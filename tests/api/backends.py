@@ -101,9 +101,9 @@ class Origin:
 class TcpOrigin:
     """Sends its name as the first line, then echoes. Keeps the first bytes of every connection."""
 
-    def __init__(self, name, greet=True):
+    def __init__(self, name, greet=True, port=None):
         self.name = name
-        self.port = free_port()
+        self.port = port or free_port()
         self.first_bytes = []
         origin = self
 

@@ -36,8 +36,7 @@ def test_tcp(watched, origins):
     becomes("ONLINE")
     origin.close()
     becomes("ERROR")
-    origin.__init__("m", port=origin.port)
-    origin.start()
+    origins("m", kind=TcpOrigin, port=origin.port)
     becomes("ONLINE")
 
 
