@@ -53,12 +53,14 @@
 	{                                                                                          \
 		#field, FIELD_STRING, .offset = offsetof(struct s, field), .minimum = 1, __VA_ARGS__ \
 	}
+/* One that clients may send empty for "none". */
+#define OPTIONAL(field, s, ...) STRING(field, s, .flags = FIELD_EMPTY_IS_ABSENT, __VA_ARGS__)
 #define FLAG(field, s)                                                                             \
 	{                                                                                          \
 		#field, FIELD_BOOL, .offset = offsetof(struct s, field)                            \
 	}
 #define CERTIFICATE(field, s)                                                                      \
-	STRING(field, s, .maximum = LIMIT_NAME, .check = grammar_certificate_reference)
+	OPTIONAL(field, s, .maximum = LIMIT_NAME, .check = grammar_certificate_reference)
 #define LIST(field, s, most, type)                                                                 \
 	{                                                                                          \
 		#field, FIELD_LIST, .offset = offsetof(struct s, field),                           \

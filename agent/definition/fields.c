@@ -123,7 +123,7 @@ static const struct field pool_fields[] = {
 	CERTIFICATE(tls_container_ref, pool),
 	CERTIFICATE(ca_tls_container_ref, pool),
 	CERTIFICATE(crl_container_ref, pool),
-	STRING(tls_ciphers, pool, .maximum = LIMIT_CIPHERS, .check = grammar_tls_ciphers),
+	OPTIONAL(tls_ciphers, pool, .maximum = LIMIT_CIPHERS, .check = grammar_tls_ciphers),
 	STRINGS(tls_versions, pool, 1, 5, .choices = tls_version_names),
 	STRINGS(alpn_protocols, pool, 1, 3, .choices = alpn_protocol_names),
 	STRINGS(proxy_protocol_options, pool, 0, 8, .choices = proxy_protocol_option_names),

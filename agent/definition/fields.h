@@ -20,7 +20,7 @@ enum field_type {
 	FIELD_VERSION,   /* char *: a number or string that must be one of choices (http_version) */
 	FIELD_CIDRS,     /* char **: canonical */
 	FIELD_SWITCHES,  /* json_t *: object of "true"/"false" whose keys are among choices */
-	FIELD_STRINGS,   /* char **: at most maximum strings, of choices or by "check", none twice; NULL when absent or empty */
+	FIELD_STRINGS,   /* char **: minimum to maximum strings, of choices or by "check", none twice; NULL when absent or empty */
 	FIELD_TAGS,      /* json_t *: array of strings */
 	FIELD_OBJECT,    /* struct *: "object", NULL when absent */
 	FIELD_LIST,      /* struct * and size_t at count_offset: "object", at most maximum */
@@ -30,6 +30,7 @@ enum field_flags {
 	FIELD_REQUIRED = 1 << 0,
 	FIELD_CONFIGURED = 1 << 1, /* the default is the int64_t at default_value in struct definition_defaults */
 	FIELD_TRANSIENT = 1 << 2,  /* read from documents, never written */
+	FIELD_EMPTY_IS_ABSENT = 1 << 3, /* a string: "" is as good as nothing, as with Octavia */
 };
 
 struct object_type;
