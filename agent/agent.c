@@ -126,6 +126,8 @@ static void fill_settings(struct agent *agent)
 		.user_log_facility = config->user_log_facility,
 		.administrative_log_facility = config->administrative_log_facility,
 		.connection_logging = config->connection_logging,
+		.haproxy_major = settings->version.major,
+		.haproxy_minor = settings->version.minor,
 	};
 	choose_user(config, settings);
 }

@@ -171,9 +171,10 @@ static void set_current(struct instance *instance, struct stored_definition *sto
 	*stored = STORED_DEFINITION_INIT;
 }
 
-static int tell_haproxy(struct instance *instance, const char *wanted, size_t length, struct error *err)
+static int tell_haproxy(struct instance *instance, const struct load_balancer *lb, const char *wanted, size_t length,
+	struct error *err)
 {
-	int r = instance_write_own_config(instance, err);
+	int r = instance_write_own_config(instance, lb, err);
 
 	if (r < 0)
 		return r;
@@ -195,7 +196,7 @@ static void roll_back(struct instance *instance, const struct published *before,
 	if (r == 0 && !before->text)
 		r = instance->settings->supervisor->operations->stop(instance->unit, 0, &problem);
 	else if (r == 0 && tell)
-		r = tell_haproxy(instance, before->text, before->length, &problem);
+		r = tell_haproxy(instance, instance->current.lb, before->text, before->length, &problem);
 	if (r == 0 && known)
 		r = instance_set_running(instance, before->text, before->length);
 	if (r == 0 && known && before->text) {
@@ -211,8 +212,8 @@ static void roll_back(struct instance *instance, const struct published *before,
 }
 
 /* publish -> apply -> confirm | roll back. */
-static int run_rendered(struct instance *instance, const struct rendered *rendered, struct published *before,
-	struct error *err)
+static int run_rendered(struct instance *instance, const struct load_balancer *lb, const struct rendered *rendered,
+	struct published *before, struct error *err)
 {
 	_cleanup_error_ struct error problem = ERROR_INIT;
 	int r;
@@ -225,7 +226,7 @@ static int run_rendered(struct instance *instance, const struct rendered *render
 		return r;
 	r = instance_publish(instance, rendered->text, rendered->length, rendered->files, rendered->n_files, err);
 	if (r == 0)
-		r = tell_haproxy(instance, rendered->text, rendered->length, err);
+		r = tell_haproxy(instance, lb, rendered->text, rendered->length, err);
 	if (r == 0 && instance_set_running(instance, rendered->text, rendered->length) < 0)
 		r = error_set_errno(err, -ENOMEM, "configuration");
 	if (r < 0) {
@@ -287,7 +288,8 @@ static int check_revision(struct instance *instance, int64_t if_match, struct er
 }
 
 /* Plan of a change, with the reasons. */
-static int make_plan(struct instance *instance, const struct rendered *rendered, struct plan *ret, struct error *err)
+static int make_plan(struct instance *instance, const struct load_balancer *lb, const struct rendered *rendered,
+	struct plan *ret, struct error *err)
 {
 	bool runs = instance_haproxy_runs(instance);
 	_cleanup_free_ struct plan_file *files = NULL;
@@ -301,7 +303,7 @@ static int make_plan(struct instance *instance, const struct rendered *rendered,
 		.version = instance->settings->version,
 	};
 
-	if (instance_changed_files(instance, rendered, &changed) < 0)
+	if (instance_changed_files(instance, lb, rendered, &changed) < 0)
 		return error_set_errno(err, -ENOMEM, "plan");
 	files = calloc(strv_length(changed) + 1, sizeof(*files));
 	if (!files)
@@ -326,7 +328,7 @@ static int commit(struct instance *instance, struct load_balancer *lb, const str
 	int r;
 
 	if (plan->action != PLAN_NONE) {
-		r = run_rendered(instance, rendered, &before, err);
+		r = run_rendered(instance, lb, rendered, &before, err);
 		if (r < 0)
 			return r;
 	}
@@ -363,13 +365,11 @@ int instance_apply(struct instance *instance, struct load_balancer *lb, const st
 	r = render_haproxy(instance->settings->template, lb, &instance->settings->render, &result.rendered, err);
 	if (r < 0)
 		return r;
-	r = make_plan(instance, &result.rendered, &result.plan, err);
+	r = make_plan(instance, lb, &result.rendered, &result.plan, err);
 	if (r < 0)
 		return r;
 	if (options->dry_run || result.plan.action != PLAN_NONE) {
-		r = instance_write_own_config(instance, err);
-		if (r == 0)
-			r = instance_check_staged(instance, &result.rendered, &result.verdict, err);
+		r = instance_check_staged(instance, lb, &result.rendered, &result.verdict, err);
 		if (r < 0)
 			return r;
 	}
@@ -432,7 +432,7 @@ static bool deletion_was_interrupted(struct instance *instance)
 }
 
 /* Whether HAProxy runs exactly this, told by the record and the files. */
-static bool is_in_force(struct instance *instance, const struct rendered *rendered)
+static bool is_in_force(struct instance *instance, const struct load_balancer *lb, const struct rendered *rendered)
 {
 	_cleanup_(published_done) struct published published = PUBLISHED_INIT;
 	_cleanup_strv_ char **changed = NULL;
@@ -440,7 +440,7 @@ static bool is_in_force(struct instance *instance, const struct rendered *render
 	return instance_haproxy_runs(instance) && instance_is_applied(instance, rendered) &&
 		instance_read_published(instance, &published, NULL) == 0 && published.text &&
 		streq(published.text, rendered->text) &&
-		instance_changed_files(instance, rendered, &changed) == 0 && !changed;
+		instance_changed_files(instance, lb, rendered, &changed) == 0 && !changed;
 }
 
 static int converge(struct instance *instance, struct error *err)
@@ -453,18 +453,18 @@ static int converge(struct instance *instance, struct error *err)
 	r = render_haproxy(instance->settings->template, instance->current.lb, &instance->settings->render, &rendered,
 		err);
 	if (r == 0)
-		r = instance_write_own_config(instance, err);
+		r = instance_write_own_config(instance, instance->current.lb, err);
 	if (r < 0)
 		return r;
-	if (is_in_force(instance, &rendered)) {
+	if (is_in_force(instance, instance->current.lb, &rendered)) {
 		log_lb(LOG_INFO, instance->id, "HAProxy runs revision %lld already",
 			(long long)instance->current.revision);
 		return instance_set_running(instance, rendered.text, rendered.length);
 	}
-	r = instance_check_staged(instance, &rendered, &verdict, err);
+	r = instance_check_staged(instance, instance->current.lb, &rendered, &verdict, err);
 	if (r < 0)
 		return r;
-	r = run_rendered(instance, &rendered, &before, err);
+	r = run_rendered(instance, instance->current.lb, &rendered, &before, err);
 	if (r < 0)
 		return r;
 	log_lb(LOG_NOTICE, instance->id, "HAProxy was brought to revision %lld", (long long)instance->current.revision);
@@ -486,7 +486,7 @@ int instance_converge(struct instance *instance, struct error *err)
 	int r;
 
 	LOCK_SCOPE(&instance->lock);
-	fileio_remove_temporary(instance->dir_fd);
+	instance_remove_temporary(instance);
 	r = deletion_was_interrupted(instance) ? -ENOENT
 					       : store_read_current(instance->dir_fd, instance->id, &stored, err);
 	if (r == -ENOENT) {

@@ -24,20 +24,23 @@ struct published {
 #define PUBLISHED_INIT ((struct published){0})
 void published_done(struct published *published);
 
-/* Writes amphorad.cfg, the second -f. */
-int instance_write_own_config(struct instance *instance, struct error *err);
+/* Writes amphorad.cfg, the second -f. "lb" is what it is for, NULL for an uploaded configuration. */
+int instance_write_own_config(struct instance *instance, const struct load_balancer *lb, struct error *err);
 /* Writes a server state file without servers: without any, HAProxy warns. */
 int instance_write_no_states(int dir_fd);
 /* Writes the configuration below staged/ and lets HAProxy judge it. */
-int instance_check_staged(struct instance *instance, const struct rendered *rendered, char **ret_verdict,
-	struct error *err);
-/* Names of list files that differ from those on disk, or are new. */
-int instance_changed_files(struct instance *instance, const struct rendered *rendered, char ***ret);
+int instance_check_staged(struct instance *instance, const struct load_balancer *lb, const struct rendered *rendered,
+	char **ret_verdict, struct error *err);
+/* Names of the files beside haproxy.cfg (lists, certificates, amphorad.cfg) that differ from those on disk, or are new. */
+int instance_changed_files(struct instance *instance, const struct load_balancer *lb, const struct rendered *rendered,
+	char ***ret);
 int instance_read_published(struct instance *instance, struct published *ret, struct error *err);
-/* Replaces what is on disk. List files that are not in the new set are removed by instance_remove_unused_files(). */
+/* Replaces what is on disk. Lists and certificates that are not in the new set are removed by instance_remove_unused_files(). */
 int instance_publish(struct instance *instance, const char *text, size_t length, const struct rendered_file *files,
 	size_t n_files, struct error *err);
 void instance_remove_unused_files(struct instance *instance, const struct rendered *rendered);
+/* Removes what interrupted writes left. */
+void instance_remove_temporary(struct instance *instance);
 
 /* The "applied" record: HAProxy runs what is on disk, and that has this digest. */
 int instance_forget_applied(struct instance *instance, struct error *err);

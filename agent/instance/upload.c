@@ -186,7 +186,7 @@ int instance_upload(struct instance *instance, const char *amphora_id, const cha
 		r = instance_peer_name(amphora_id, &peer);
 	if (r < 0)
 		return error_set_errno(err, r, "configuration");
-	r = instance_write_own_config(instance, err);
+	r = instance_write_own_config(instance, NULL, err);
 	if (r < 0)
 		return r;
 	r = fileio_write(instance->dir_fd, CONFIG_NEW, kept, kept_length, 0600);
@@ -226,7 +226,7 @@ static int start(struct instance *instance, struct error *err)
 		return 0;
 	r = instance_read_config(instance, &text, &length, err);
 	if (r == 0)
-		r = instance_write_own_config(instance, err);
+		r = instance_write_own_config(instance, NULL, err);
 	if (r == 0)
 		r = instance_start_haproxy(instance, err);
 	if (r < 0) {
@@ -246,7 +246,7 @@ static int reload(struct instance *instance, struct error *err)
 
 	r = instance_read_config(instance, &text, &length, err);
 	if (r == 0)
-		r = instance_write_own_config(instance, err);
+		r = instance_write_own_config(instance, NULL, err);
 	if (r == 0)
 		r = instance_reload_haproxy(instance, text, length, err);
 	if (r < 0 && !instance_haproxy_runs(instance))

@@ -36,6 +36,7 @@ struct render_settings {
 	int64_t administrative_log_facility;
 	bool connection_logging;
 	struct certificate_store *certificates; /* NULL: none are stored */
+	unsigned haproxy_major, haproxy_minor; /* what may be written: "timeout client-hs" from 2.9 on */
 };
 
 struct rendered_file {
@@ -53,9 +54,8 @@ struct rendered {
 #define RENDERED_INIT ((struct rendered){0})
 #define _cleanup_rendered_ _cleanup_(rendered_done)
 
+/* ERROR_INVALID with a JSON Pointer into the stored document where it refers to a certificate that there is not. */
 int render_haproxy(const struct template *template, const struct load_balancer *lb,
 	const struct render_settings *settings, struct rendered *ret, struct error *err);
 void rendered_done(struct rendered *rendered);
-
-/* The view that the template gets. New reference. */
-int render_haproxy_view(const struct load_balancer *lb, const struct render_settings *settings, json_t **ret);
+void rendered_file_done(struct rendered_file *file);

@@ -25,13 +25,14 @@ static const struct module {
 	const char *allowed[12];
 } modules[] = {
 	{"agent/base/", {NULL}},
+	{"agent/certificate/", {NULL}},
 	{"agent/config.", {NULL}},
 	{"agent/definition/", {NULL}},
 	{"agent/haproxy/", {NULL}},
 	{"agent/machine/", {NULL}},
 	{"agent/network/", {NULL}},
 	{"agent/supervisor/", {NULL}},
-	{"agent/render/", {"agent/definition/"}},
+	{"agent/render/", {"agent/certificate/", "agent/definition/"}},
 	{"agent/health/", {"agent/definition/", "agent/haproxy/"}},
 	{"agent/instance/",
 		{"agent/definition/", "agent/haproxy/", "agent/supervisor/", "agent/render/"}},
