@@ -21,13 +21,16 @@ class Origin:
     """An HTTP server that answers with its name, who asked and the headers it was sent. Health checks go to /health and
     are answered with "health_status"; they are not counted."""
 
-    def __init__(self, name, port=None, address="127.0.0.1"):
+    def __init__(self, name, port=None, address="127.0.0.1", context=None):
+        """"context": an ssl.SSLContext of a server; it speaks HTTPS then and tells about the client's certificate."""
         self.name = name
+        self.context = context
         self.port = port or free_port()
         self.address = address
         self.health_status = 200
         self.requests = 0
         self.checks = 0
+        self.last_sni = None
         self.server = None
         self.thread = None
 
@@ -49,8 +52,12 @@ class Origin:
                     headers = {}
                     for key, value in self.headers.items():
                         headers.setdefault(key.lower(), []).append(value)
-                    body = json.dumps({"server": origin.name, "client": self.client_address[0],
-                        "headers": headers}).encode()
+                    said = {"server": origin.name, "client": self.client_address[0], "headers": headers,
+                        "path": self.path}
+                    if origin.context:
+                        said["certificate"] = self.connection.getpeercert()
+                        said["sni"] = origin.last_sni
+                    body = json.dumps(said).encode()
                 self.send_response(status)
                 if self.path.startswith("/login"):
                     self.send_header("Set-Cookie", f"JSESSIONID=session-of-{origin.name}; path=/")
@@ -72,6 +79,11 @@ class Origin:
                 pass  # clients that go away
 
         self.server = Server((self.address, self.port), Handler)
+        if self.context:
+            # The handshake belongs to the thread of the connection: a health check that never ends one is no harm.
+            self.context.sni_callback = lambda unused, name, context: setattr(origin, "last_sni", name)
+            self.server.socket = self.context.wrap_socket(self.server.socket, server_side=True,
+                do_handshake_on_connect=False)
         self.thread = threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True)
         self.thread.start()
         return self
