@@ -22,7 +22,7 @@ import zlib
 import pytest
 
 import amphora
-from pki import CLIENT, Authority
+from pki import CLIENT, Authority, serial_of
 from processes import free_port, wait_for
 
 
@@ -136,7 +136,7 @@ class Connection:
 
     @property
     def serial(self):
-        return x509.load_der_x509_certificate(self.socket.getpeercert(binary_form=True)).serial_number
+        return serial_of(self.socket.getpeercert(binary_form=True))
 
     def close(self):
         self.socket.close()

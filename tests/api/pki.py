@@ -84,6 +84,10 @@ class Authority:
         return self.pair.certificate
 
 
+def serial_of(der):
+    return x509.load_der_x509_certificate(der).serial_number
+
+
 # TLS
 
 
