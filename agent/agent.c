@@ -261,6 +261,22 @@ static int open_haproxy(struct agent *agent, struct error *err)
 	return registry_new(&agent->instance_settings, &agent->registry, err);
 }
 
+/* Before the first HAProxy, which has to find its interfaces. */
+static int open_network(struct agent *agent, struct error *err)
+{
+	const struct config *config = agent->config;
+	const struct network_settings settings = {
+		.network_namespace = config->network_namespace[0] ? config->network_namespace : NULL,
+		.interfaces_dir = config->agent_server_network_dir,
+		.base_path = config->base_path,
+		.tools_dir = config->tools_dir,
+		.active_standby = streq(config->loadbalancer_topology, "ACTIVE_STANDBY"),
+	};
+	int r = network_new(&settings, &agent->network, err);
+
+	return r < 0 ? r : network_prepare(agent->network, err);
+}
+
 static int load_template(struct agent *agent, struct error *err)
 {
 	int r = template_load(agent->config->template_dir, "haproxy.cfg", &agent->template, err);
@@ -300,6 +316,8 @@ int agent_new(struct config *config, char **config_files, int fixed_log_level, s
 		r = take_lock(agent, err);
 	if (r == 0)
 		r = load_template(agent, err);
+	if (r == 0)
+		r = open_network(agent, err);
 	if (r == 0)
 		r = open_haproxy(agent, err);
 	if (r < 0)
@@ -409,6 +427,7 @@ void agent_free(struct agent *agent)
 	registry_free(agent->registry);
 	if (agent->supervisor)
 		agent->supervisor->operations->free(agent->supervisor);
+	network_free(agent->network);
 	template_free(agent->template);
 	close_keep_errno(agent->base_fd);
 	close_keep_errno(agent->lock_fd);

@@ -90,7 +90,8 @@ const struct option_row config_options[] = {
 		"this agent's private key and certificate in one PEM file"),
 	STRING("amphora_agent", "agent_tls_protocol", agent_tls_protocol, "TLSv1.2",
 		"lowest version of TLS: TLSv1.2 or TLSv1.3 (lower ones are raised)"),
-	ACCEPTED("amphora_agent", "agent_server_network_dir", "interfaces are not configured through files of the distribution"),
+	STRING("amphora_agent", "agent_server_network_dir", agent_server_network_dir, "/etc/octavia/interfaces",
+		"folder of the files that describe the interfaces of the network namespace"),
 	ACCEPTED("amphora_agent", "agent_request_read_timeout", "the server has time limits of its own"),
 	ACCEPTED("amphora_agent", "amphora_udp_driver", "keepalived_lvs is the only one"),
 
@@ -434,6 +435,7 @@ int config_check(struct config *config, struct error *err)
 	} paths[] = {
 		{"[haproxy_amphora] base_path", config->base_path},
 		{"[haproxy_amphora] base_cert_dir", config->base_cert_dir},
+		{"[amphora_agent] agent_server_network_dir", config->agent_server_network_dir},
 		{"[amphorad] template_dir", config->template_dir},
 		{"[amphorad] tools_dir", config->tools_dir},
 		{"[amphorad] run_dir", config->run_dir},
@@ -454,9 +456,6 @@ int config_check(struct config *config, struct error *err)
 		r = check_account("[amphorad] haproxy_group", config->haproxy_group, err);
 	if (r < 0)
 		return r;
-	if (config->network_namespace[0])
-		return error_set(err, ERROR_INVALID, NULL,
-			"[amphorad] network_namespace is not supported by this version: leave it empty");
 	if (config->controller_ip_port_list[0] && !config->heartbeat_key[0])
 		return error_set(err, ERROR_INVALID, NULL,
 			"[health_manager] heartbeat_key is needed to send heartbeats to controller_ip_port_list");

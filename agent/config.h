@@ -37,6 +37,7 @@ struct config {
 	char *agent_server_ca;
 	char *agent_server_cert;
 	char *agent_tls_protocol;
+	char *agent_server_network_dir;
 	int64_t administrative_log_facility;
 	int64_t user_log_facility;
 	/* [controller_worker] */

@@ -5,6 +5,8 @@
 #include <netlink/route/addr.h>
 #include <string.h>
 
+#include "agent/network/netlink.h"
+
 DEFINE_CLEANUP(struct rtnl_addr *, rtnl_addr_put);
 #define _cleanup_rtnl_addr_ _cleanup_(rtnl_addr_putp)
 

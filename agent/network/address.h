@@ -5,7 +5,9 @@
  * Addresses of network interfaces.
  */
 
-#include "agent/network/netlink.h"
+#include "agent/network/ip.h"
+
+struct nl_sock; /* netlink.h */
 
 struct address {
 	struct ip_network network; /* the address, with the length of its network's prefix */

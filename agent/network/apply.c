@@ -10,6 +10,7 @@
 #include "agent/network/command.h"
 #include "agent/network/dhcp.h"
 #include "agent/network/link.h"
+#include "agent/network/netlink.h"
 #include "agent/network/sysctl.h"
 
 enum {
@@ -242,7 +243,7 @@ static int apply_dhcp(
 	return r > 0 ? 0 : error_set(err, ERROR_INTERNAL, NULL, "%s got no address by DHCP", interface->name);
 }
 
-static void log_route(const struct interface *interface, const struct route *route, const char *what, int r)
+static void log_route(const struct interface *interface, const struct ip_route *route, const char *what, int r)
 {
 	char destination[IP_NETWORK_TEXT_SIZE], gateway[IP_TEXT_SIZE] = "";
 
@@ -254,7 +255,7 @@ static void log_route(const struct interface *interface, const struct route *rou
 		r < 0 ? strerror(-r) : "");
 }
 
-static bool is_among(const struct route *routes, size_t n, const struct route *route)
+static bool is_among(const struct ip_route *routes, size_t n, const struct ip_route *route)
 {
 	for (size_t i = 0; i < n; i++)
 		if (route_equal(&routes[i], route))
@@ -266,7 +267,7 @@ static bool is_among(const struct route *routes, size_t n, const struct route *r
 static int apply_routes(
 	const struct apply_context *context, const struct interface *interface, int index, struct error *err)
 {
-	_cleanup_free_ struct route *current = NULL;
+	_cleanup_free_ struct ip_route *current = NULL;
 	size_t n;
 	int r;
 
@@ -280,7 +281,7 @@ static int apply_routes(
 		log_route(interface, &current[i], "removing", r == -ENOENT ? 0 : r);
 	}
 	for (size_t i = 0; i < interface->n_routes; i++) {
-		const struct route *route = &interface->routes[i];
+		const struct ip_route *route = &interface->routes[i];
 
 		if (is_among(current, n, route) || is_among(interface->routes, i, route))
 			continue;
@@ -291,7 +292,7 @@ static int apply_routes(
 	return 0;
 }
 
-static bool is_rule_among(const struct rule *rules, size_t n, const struct rule *rule)
+static bool is_rule_among(const struct ip_rule *rules, size_t n, const struct ip_rule *rule)
 {
 	for (size_t i = 0; i < n; i++)
 		if (rule_equal(&rules[i], rule))
@@ -302,7 +303,7 @@ static bool is_rule_among(const struct rule *rules, size_t n, const struct rule 
 /* New ones first: what leaves from a VIP never takes the main table's routes. */
 static int apply_rules(const struct apply_context *context, const struct interface *interface, struct error *err)
 {
-	_cleanup_free_ struct rule *current = NULL;
+	_cleanup_free_ struct ip_rule *current = NULL;
 	size_t n;
 	int r;
 

@@ -78,7 +78,7 @@ static int take_table(const json_t *json, uint32_t *ret)
 	return 0;
 }
 
-static int parse_route(const json_t *json, size_t index, struct route *ret, struct error *err)
+static int parse_route(const json_t *json, size_t index, struct ip_route *ret, struct error *err)
 {
 	const char *destination = json_string_value(json_object_get(json, "dst"));
 	const char *scope = json_string_value(json_object_get(json, "scope"));
@@ -103,7 +103,7 @@ static int parse_route(const json_t *json, size_t index, struct route *ret, stru
 	return 0;
 }
 
-static int parse_rule(const json_t *json, size_t index, struct rule *ret, struct error *err)
+static int parse_rule(const json_t *json, size_t index, struct ip_rule *ret, struct error *err)
 {
 	const char *source = json_string_value(json_object_get(json, "src"));
 	const json_t *length = json_object_get(json, "src_len");

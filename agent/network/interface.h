@@ -33,9 +33,9 @@ struct interface {
 	bool wants_autoconfiguration; /* IPv6, by router advertisements */
 	struct interface_address *addresses; /* owned, as all that follow */
 	size_t n_addresses;
-	struct route *routes;
+	struct ip_route *routes;
 	size_t n_routes;
-	struct rule *rules;
+	struct ip_rule *rules;
 	size_t n_rules;
 	char **up_commands; /* run without a shell, split at blanks */
 	char **down_commands;

@@ -4,6 +4,8 @@
 #include <netlink/route/link.h>
 #include <string.h>
 
+#include "agent/network/netlink.h"
+
 DEFINE_CLEANUP(struct rtnl_link *, rtnl_link_put);
 #define _cleanup_rtnl_link_ _cleanup_(rtnl_link_putp)
 

@@ -7,7 +7,9 @@
 
 #include <net/if.h>
 
-#include "agent/network/netlink.h"
+#include "agent/network/ip.h"
+
+struct nl_sock; /* netlink.h */
 
 struct link {
 	int index;

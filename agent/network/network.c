@@ -12,6 +12,7 @@
 #include "agent/network/address.h"
 #include "agent/network/apply.h"
 #include "agent/network/link.h"
+#include "agent/network/netlink.h"
 #include "agent/network/plugged.h"
 #include "agent/network/sysctl.h"
 
@@ -142,7 +143,10 @@ int network_prepare(struct network *network, struct error *err)
 	if (!network->settings.network_namespace)
 		return 0;
 	r = work_begin(network, &work, err);
-	return r < 0 ? r : write_loopback_file(&work, err);
+	if (r < 0)
+		return error_wrap(err, r, "[amphorad] network_namespace (leave it empty to have HAProxy run here)");
+	sysctl_apply(work.namespace_fd, work.outside != NULL);
+	return write_loopback_file(&work, err);
 }
 
 static int read_and_apply(const struct network *network, const struct work *work, const char *file, bool up,
@@ -285,11 +289,15 @@ int network_plug_port(struct network *network, const struct plug *plug, char ret
 		memcpy(name, link.name, sizeof(name));
 		r = update(network, &work, plug, name, err);
 	} else {
+		struct plug port = *plug;
+
+		/* The VIP's port is never new here. */
+		port.n_vips = 0;
 		r = find_outside(&work, plug, &link, err);
 		if (r < 0)
 			return r;
 		choose_name(&work, name);
-		r = plug_in(network, &work, plug, &link, name, err);
+		r = plug_in(network, &work, &port, &link, name, err);
 	}
 	if (r < 0)
 		return r;

@@ -42,3 +42,22 @@ void plug_done(struct plug *plug);
 /* The interface file of a port under that name, as Octavia's VIPInterfaceFile (with VIPs) and PortInterfaceFile have it.
  * With "active_standby", VIPs and the routes that leave from them are keepalived's. -ENOMEM only. */
 int plug_to_json(const struct plug *plug, const char *name, bool active_standby, json_t **ret);
+
+enum {
+	PLUG_MAX_ADDRESSES = 128,    /* VIPs, and fixed addresses */
+	PLUG_MAX_HOST_ROUTES = 1024, /* of all of them */
+};
+
+/* Which part of a request is wrong: each has its own answer. */
+enum plug_mistake {
+	PLUG_INVALID_INFORMATION,
+	PLUG_INVALID_VIP,
+	PLUG_INVALID_VRRP_ADDRESS,
+	PLUG_INVALID_FIXED_IP,
+};
+
+/* The bodies of POST /1.0/plug/vip/{vip} and POST /1.0/plug/network. ERROR_INVALID with a JSON Pointer; *ret_mistake is set
+ * then. Members that are not known are passed over: newer controllers may send more. */
+int plug_parse_vip(
+	const json_t *json, const char *vip, struct plug *ret, enum plug_mistake *ret_mistake, struct error *err);
+int plug_parse_network(const json_t *json, struct plug *ret, enum plug_mistake *ret_mistake, struct error *err);

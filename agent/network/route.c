@@ -6,18 +6,20 @@
 #include <netlink/route/route.h>
 #include <string.h>
 
+#include "agent/network/netlink.h"
+
 DEFINE_CLEANUP(struct rtnl_route *, rtnl_route_put);
 #define _cleanup_rtnl_route_ _cleanup_(rtnl_route_putp)
 DEFINE_CLEANUP(struct rtnl_nexthop *, rtnl_route_nh_free);
 #define _cleanup_rtnl_nexthop_ _cleanup_(rtnl_route_nh_freep)
 
-bool route_equal(const struct route *a, const struct route *b)
+bool route_equal(const struct ip_route *a, const struct ip_route *b)
 {
 	return a->table == b->table && ip_network_equal(&a->destination, &b->destination) &&
 		ip_equal(&a->gateway, &b->gateway) && ip_equal(&a->source, &b->source);
 }
 
-bool route_contends(const struct route *a, const struct route *b)
+bool route_contends(const struct ip_route *a, const struct ip_route *b)
 {
 	return a->table == b->table && ip_network_equal(&a->destination, &b->destination);
 }
@@ -31,10 +33,10 @@ static void take_ip(struct nl_addr *address, struct ip *ret)
 }
 
 /* -ENOENT: not one of ours. */
-static int describe(struct rtnl_route *from, int index, struct route *ret)
+static int describe(struct rtnl_route *from, int index, struct ip_route *ret)
 {
 	struct rtnl_nexthop *hop = rtnl_route_get_nnexthops(from) == 1 ? rtnl_route_nexthop_n(from, 0) : NULL;
-	struct route route = {.table = rtnl_route_get_table(from)};
+	struct ip_route route = {.table = rtnl_route_get_table(from)};
 
 	if (!hop || rtnl_route_nh_get_ifindex(hop) != index || rtnl_route_get_protocol(from) != RTPROT_STATIC ||
 		netlink_ip(rtnl_route_get_dst(from), &route.destination) < 0)
@@ -46,9 +48,9 @@ static int describe(struct rtnl_route *from, int index, struct route *ret)
 	return 0;
 }
 
-int route_list(struct nl_sock *sock, int index, struct route **ret, size_t *ret_n)
+int route_list(struct nl_sock *sock, int index, struct ip_route **ret, size_t *ret_n)
 {
-	_cleanup_free_ struct route *list = NULL;
+	_cleanup_free_ struct ip_route *list = NULL;
 	_cleanup_nl_cache_ struct nl_cache *cache = NULL;
 	size_t n = 0;
 	int r;
@@ -86,7 +88,7 @@ static int add_hop(struct rtnl_route *to, int index, const struct ip *gateway)
 	return 0;
 }
 
-static int build(int index, const struct route *route, struct rtnl_route **ret)
+static int build(int index, const struct ip_route *route, struct rtnl_route **ret)
 {
 	_cleanup_rtnl_route_ struct rtnl_route *built = rtnl_route_alloc();
 	_cleanup_nl_addr_ struct nl_addr *destination = NULL, *source = NULL;
@@ -116,7 +118,7 @@ static int build(int index, const struct route *route, struct rtnl_route **ret)
 	return 0;
 }
 
-int route_add(struct nl_sock *sock, int index, const struct route *route)
+int route_add(struct nl_sock *sock, int index, const struct ip_route *route)
 {
 	_cleanup_rtnl_route_ struct rtnl_route *built = NULL;
 	int r;
@@ -125,7 +127,7 @@ int route_add(struct nl_sock *sock, int index, const struct route *route)
 	return r < 0 ? r : netlink_errno(rtnl_route_add(sock, built, NLM_F_EXCL));
 }
 
-int route_delete(struct nl_sock *sock, int index, const struct route *route)
+int route_delete(struct nl_sock *sock, int index, const struct ip_route *route)
 {
 	_cleanup_rtnl_route_ struct rtnl_route *built = NULL;
 	int r;

@@ -3,6 +3,7 @@
 #include <linux/rtnetlink.h>
 #include <netlink/route/rule.h>
 
+#include "agent/network/netlink.h"
 #include "agent/network/route.h"
 
 DEFINE_CLEANUP(struct rtnl_rule *, rtnl_rule_put);
@@ -12,16 +13,16 @@ DEFINE_CLEANUP(struct rtnl_rule *, rtnl_rule_put);
 #define RTPROT_KEEPALIVED 18
 #endif
 
-bool rule_equal(const struct rule *a, const struct rule *b)
+bool rule_equal(const struct ip_rule *a, const struct ip_rule *b)
 {
 	return a->table == b->table && ip_network_equal(&a->source, &b->source);
 }
 
 /* -ENOENT: not one of ours. */
-static int describe(struct rtnl_rule *from, struct rule *ret)
+static int describe(struct rtnl_rule *from, struct ip_rule *ret)
 {
 	struct nl_addr *source = rtnl_rule_get_src(from);
-	struct rule rule = {.table = rtnl_rule_get_table(from)};
+	struct ip_rule rule = {.table = rtnl_rule_get_table(from)};
 	uint8_t protocol;
 
 	if (rtnl_rule_get_protocol(from, &protocol) == 0 &&
@@ -33,10 +34,10 @@ static int describe(struct rtnl_rule *from, struct rule *ret)
 	return 0;
 }
 
-static int append_family(struct nl_sock *sock, int family, struct rule **list, size_t *n)
+static int append_family(struct nl_sock *sock, int family, struct ip_rule **list, size_t *n)
 {
 	_cleanup_nl_cache_ struct nl_cache *cache = NULL;
-	struct rule *grown;
+	struct ip_rule *grown;
 	int r;
 
 	r = rtnl_rule_alloc_cache(sock, family, &cache);
@@ -52,9 +53,9 @@ static int append_family(struct nl_sock *sock, int family, struct rule **list, s
 	return 0;
 }
 
-int rule_list(struct nl_sock *sock, struct rule **ret, size_t *ret_n)
+int rule_list(struct nl_sock *sock, struct ip_rule **ret, size_t *ret_n)
 {
-	_cleanup_free_ struct rule *list = NULL;
+	_cleanup_free_ struct ip_rule *list = NULL;
 	size_t n = 0;
 	int r;
 
@@ -68,7 +69,7 @@ int rule_list(struct nl_sock *sock, struct rule **ret, size_t *ret_n)
 	return 0;
 }
 
-static int build(const struct rule *rule, bool with_priority, struct rtnl_rule **ret)
+static int build(const struct ip_rule *rule, bool with_priority, struct rtnl_rule **ret)
 {
 	_cleanup_rtnl_rule_ struct rtnl_rule *built = rtnl_rule_alloc();
 	_cleanup_nl_addr_ struct nl_addr *source = NULL;
@@ -91,7 +92,7 @@ static int build(const struct rule *rule, bool with_priority, struct rtnl_rule *
 	return 0;
 }
 
-int rule_add(struct nl_sock *sock, const struct rule *rule)
+int rule_add(struct nl_sock *sock, const struct ip_rule *rule)
 {
 	_cleanup_rtnl_rule_ struct rtnl_rule *built = NULL;
 	int r;
@@ -100,7 +101,7 @@ int rule_add(struct nl_sock *sock, const struct rule *rule)
 	return r < 0 ? r : netlink_errno(rtnl_rule_add(sock, built, NLM_F_EXCL));
 }
 
-int rule_delete(struct nl_sock *sock, const struct rule *rule)
+int rule_delete(struct nl_sock *sock, const struct ip_rule *rule)
 {
 	_cleanup_rtnl_rule_ struct rtnl_rule *built = NULL;
 	int r;
