@@ -87,7 +87,7 @@ int config_new(struct config **ret, struct error *err);
 int config_read(struct config *config, const char *path, struct error *err);
 /* The same from memory; "name" stands for the file in messages. */
 int config_read_text(struct config *config, const char *name, const char *text, size_t length, struct error *err);
-/* The rules between options, after the last file. */
+/* The rules between options, after the last file; "auto" becomes what it means. */
 int config_check(struct config *config, struct error *err);
 void config_free(struct config *config);
 DEFINE_CLEANUP(struct config *, config_free);
