@@ -13,7 +13,9 @@
 #include "agent/base/text.h"
 #include "agent/definition/grammar.h"
 #include "agent/haproxy/check.h"
+#include "agent/haproxy/listeners.h"
 #include "agent/health/sender.h"
+#include "agent/network/advertise.h"
 
 #define LOCK_FILE ".amphorad.lock"
 
@@ -148,6 +150,20 @@ static void read_counters(void *userdata, const char *lb_id, const char *stats_s
 
 	snprintf(target.lb_id, sizeof(target.lb_id), "%s", lb_id);
 	health_snapshot(agent->health, &target, 0, &snapshot, NULL);
+}
+
+/* Where the VIPs are now. Of two amphorae that share them, keepalived tells, which knows the one that has them. */
+static void advertise_vips(void *userdata, const char *lb_id, const char *text, size_t length)
+{
+	const struct agent *agent = userdata;
+	_cleanup_strv_ char **addresses = NULL;
+	_cleanup_cfg_ struct cfg cfg = CFG_INIT;
+
+	(void)lb_id;
+	if (streq(agent->config->loadbalancer_topology, "ACTIVE_STANDBY"))
+		return;
+	if (cfg_parse(text, length, &cfg, NULL) == 0 && cfg_vip_addresses(&cfg, &addresses) == 0)
+		advertise_addresses(agent->instance_settings.network_namespace, addresses);
 }
 
 static int list_targets(void *userdata, struct health_target **ret, size_t *ret_n)
@@ -330,6 +346,7 @@ int agent_new(struct config *config, char **config_files, int fixed_log_level, s
 	if (r < 0)
 		return r;
 	agent->instance_settings.before_reload = read_counters;
+	agent->instance_settings.after_start = advertise_vips;
 	agent->instance_settings.userdata = agent;
 	r = registry_load(agent->registry, true, err);
 	if (r == 0)

@@ -98,7 +98,15 @@ static int confirm(struct instance *instance, const struct before *before, const
 	return failure(instance, "HAProxy did not confirm within 60 s", err);
 }
 
-int instance_start_haproxy(struct instance *instance, struct error *err)
+static void tell_started(struct instance *instance, const char *config, size_t length)
+{
+	const struct instance_settings *settings = instance->settings;
+
+	if (settings->after_start)
+		settings->after_start(settings->userdata, instance->id, config, length);
+}
+
+int instance_start_haproxy(struct instance *instance, const char *wanted, size_t wanted_length, struct error *err)
 {
 	const struct supervisor_operations *operations = instance->unit->supervisor->operations;
 	struct before before = {0};
@@ -119,6 +127,8 @@ int instance_start_haproxy(struct instance *instance, struct error *err)
 	r = confirm(instance, &before, "HAProxy did not start", err);
 	if (r < 0)
 		operations->stop(instance->unit, 0, NULL); /* it must not be started again and again */
+	else
+		tell_started(instance, wanted, wanted_length);
 	return r;
 }
 
@@ -234,6 +244,8 @@ int instance_reload_haproxy(struct instance *instance, const char *wanted, size_
 	r = operations->reload(instance->unit, err);
 	if (r < 0)
 		return r;
-	return confirm(instance, &before, "HAProxy did not take the new configuration and goes on with the old one",
-		err);
+	r = confirm(instance, &before, "HAProxy did not take the new configuration and goes on with the old one", err);
+	if (r == 0)
+		tell_started(instance, wanted, wanted_length);
+	return r;
 }
