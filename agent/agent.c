@@ -13,7 +13,9 @@
 #include "agent/base/text.h"
 #include "agent/definition/grammar.h"
 #include "agent/haproxy/check.h"
+#include "agent/haproxy/listeners.h"
 #include "agent/health/sender.h"
+#include "agent/network/advertise.h"
 
 #define LOCK_FILE ".amphorad.lock"
 
@@ -152,6 +154,20 @@ static void read_counters(void *userdata, const char *lb_id, const char *stats_s
 	health_snapshot(agent->health, &target, 0, &snapshot, NULL);
 }
 
+/* Where the VIPs are now. Of two amphorae that share them, keepalived tells, which knows the one that has them. */
+static void advertise_vips(void *userdata, const char *lb_id, const char *text, size_t length)
+{
+	const struct agent *agent = userdata;
+	_cleanup_strv_ char **addresses = NULL;
+	_cleanup_cfg_ struct cfg cfg = CFG_INIT;
+
+	(void)lb_id;
+	if (streq(agent->config->loadbalancer_topology, "ACTIVE_STANDBY"))
+		return;
+	if (cfg_parse(text, length, &cfg, NULL) == 0 && cfg_vip_addresses(&cfg, &addresses) == 0)
+		advertise_addresses(agent->instance_settings.network_namespace, addresses);
+}
+
 static int list_targets(void *userdata, struct health_target **ret, size_t *ret_n)
 {
 	struct agent *agent = userdata;
@@ -263,6 +279,25 @@ static int open_haproxy(struct agent *agent, struct error *err)
 	return registry_new(&agent->instance_settings, &agent->registry, err);
 }
 
+/* Before the first HAProxy, which has to find its interfaces. */
+static int open_network(struct agent *agent, struct error *err)
+{
+	const struct config *config = agent->config;
+	const struct network_settings settings = {
+		.network_namespace = config->network_namespace[0] ? config->network_namespace : NULL,
+		.interfaces_dir = config->agent_server_network_dir,
+		.base_path = config->base_path,
+		.tools_dir = config->tools_dir,
+		.active_standby = streq(config->loadbalancer_topology, "ACTIVE_STANDBY"),
+	};
+	int r = network_new(&settings, &agent->network, err);
+
+	if (r < 0)
+		return r;
+	r = network_prepare(agent->network, err);
+	return r < 0 ? error_wrap(err, r, "[amphorad] network_namespace (leave it empty to have HAProxy run here)") : 0;
+}
+
 static int load_template(struct agent *agent, struct error *err)
 {
 	int r = template_load(agent->config->template_dir, "haproxy.cfg", &agent->template, err);
@@ -303,6 +338,8 @@ int agent_new(struct config *config, char **config_files, int fixed_log_level, s
 	if (r == 0)
 		r = load_template(agent, err);
 	if (r == 0)
+		r = open_network(agent, err);
+	if (r == 0)
 		r = open_haproxy(agent, err);
 	if (r < 0)
 		return r;
@@ -311,6 +348,7 @@ int agent_new(struct config *config, char **config_files, int fixed_log_level, s
 	if (r < 0)
 		return r;
 	agent->instance_settings.before_reload = read_counters;
+	agent->instance_settings.after_start = advertise_vips;
 	agent->instance_settings.userdata = agent;
 	r = registry_load(agent->registry, true, err);
 	if (r == 0)
@@ -411,6 +449,7 @@ void agent_free(struct agent *agent)
 	registry_free(agent->registry);
 	if (agent->supervisor)
 		agent->supervisor->operations->free(agent->supervisor);
+	network_free(agent->network);
 	template_free(agent->template);
 	close_keep_errno(agent->base_fd);
 	close_keep_errno(agent->lock_fd);

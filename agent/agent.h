@@ -8,6 +8,7 @@
 #include "agent/config.h"
 #include "agent/health/monitor.h"
 #include "agent/instance/registry.h"
+#include "agent/network/network.h"
 
 struct tls_context; /* api/tls.h */
 
@@ -19,6 +20,7 @@ struct agent {
 	struct supervisor *supervisor;
 	struct registry *registry;
 	struct health *health;
+	struct network *network;
 	struct tls_context *tls; /* main's; NULL where the API is not served with TLS */
 	char **config_files;     /* as given on the command line, NULL: the default ones; main's */
 	int64_t heartbeat_interval_s; /* as last configured; agent_heartbeat_interval_s() */

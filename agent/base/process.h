@@ -28,9 +28,24 @@ void process_result_done(struct process_result *result);
 int process_run(const char *const *argv, const char *directory, int timeout_ms, size_t max_output,
 	struct process_result *ret);
 
+struct process_options {
+	int namespace_fd;      /* network namespace, -1: ours */
+	const char *directory; /* NULL: ours */
+	int input_fd;          /* stdin, -1: /dev/null */
+};
+#define PROCESS_OPTIONS_INIT ((struct process_options){.namespace_fd = -1, .input_fd = -1})
+
+/* The same with more to choose. */
+int process_run_with(const char *const *argv, const struct process_options *options, int timeout_ms,
+	size_t max_output, struct process_result *ret);
+
 /* Starts a program in a session of its own that outlives us, stdin from /dev/null, stdout and stderr to "output_fd".
  * The pidfd is the caller's. */
 int process_spawn_detached(const char *const *argv, int output_fd, pid_t *ret_pid, int *ret_pidfd);
+
+/* The same in a network namespace, -1: ours. */
+int process_spawn_detached_in(
+	int namespace_fd, const char *const *argv, int output_fd, pid_t *ret_pid, int *ret_pidfd);
 
 /* pidfd_open(2): refers to that very process even after its number is reused. -ESRCH if there is none. */
 int process_open(pid_t pid, int *ret_pidfd);

@@ -179,7 +179,7 @@ static int tell_haproxy(struct instance *instance, const struct load_balancer *l
 	if (r < 0)
 		return r;
 	return instance_haproxy_runs(instance) ? instance_reload_haproxy(instance, wanted, length, err)
-				      : instance_start_haproxy(instance, err);
+				      : instance_start_haproxy(instance, wanted, length, err);
 }
 
 /* Back to what was published before; "reached_haproxy" tells whether HAProxy runs the new text. */

@@ -48,6 +48,8 @@ struct instance_settings {
 	struct supervisor *supervisor;
 	/* Called right before a worker is replaced, to read its counters a last time. May be NULL. */
 	void (*before_reload)(void *userdata, const char *lb_id, const char *stats_socket, const char *master_socket);
+	/* Called when HAProxy serves a configuration, after a start or a reload. May be NULL. */
+	void (*after_start)(void *userdata, const char *lb_id, const char *config, size_t length);
 	void *userdata;
 };
 

@@ -48,7 +48,7 @@ int instance_record_applied(struct instance *instance, const struct rendered *re
 bool instance_is_applied(struct instance *instance, const struct rendered *rendered);
 
 /* Starts or reloads and waits until HAProxy confirms. ERROR_APPLY with HAProxy's words. */
-int instance_start_haproxy(struct instance *instance, struct error *err);
+int instance_start_haproxy(struct instance *instance, const char *wanted, size_t wanted_length, struct error *err);
 int instance_reload_haproxy(struct instance *instance, const char *wanted, size_t wanted_length, struct error *err);
 
 /* persistence.c: the stick tables of a worker that is about to be replaced. */

@@ -228,7 +228,7 @@ static int start(struct instance *instance, struct error *err)
 	if (r == 0)
 		r = instance_write_own_config(instance, NULL, err);
 	if (r == 0)
-		r = instance_start_haproxy(instance, err);
+		r = instance_start_haproxy(instance, text, length, err);
 	if (r < 0) {
 		instance_set_trouble(instance, error_message(err));
 		return r;

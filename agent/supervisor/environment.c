@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "agent/base/fileio.h"
+#include "agent/base/namespace.h"
 #include "agent/base/text.h"
 
 enum { ENVIRONMENT_MAX = 64 * 1024 };
@@ -42,6 +43,26 @@ static int append_options(struct text *text, const struct supervisor_spec *spec,
 	return append(text, "AMPHORA_OPTIONS", options, err);
 }
 
+/* nsenter(1) becomes the program, so it stays systemd's main process. NetworkNamespacePath= would have to stand in the
+ * unit file, whose instances are of any namespace. Split at blanks as well; empty where HAProxy runs where systemd does. */
+static int append_namespace(struct text *text, const struct supervisor_spec *spec, struct error *err)
+{
+	char path[NAMESPACE_PATH_SIZE];
+	_cleanup_free_ char *enter = NULL;
+
+	if (!spec->network_namespace)
+		return append(text, "AMPHORA_ENTER", "", err);
+	if (strpbrk(spec->network_namespace, " \t\"'\\$"))
+		return error_set(err, ERROR_INVALID, NULL, "systemd cannot enter the network namespace \"%s\"",
+			spec->network_namespace);
+	namespace_path(spec->network_namespace, path);
+	if (asprintf(&enter, "nsenter --net=%s --", path) < 0) {
+		enter = NULL;
+		return error_set_errno(err, -ENOMEM, "environment");
+	}
+	return append(text, "AMPHORA_ENTER", enter, err);
+}
+
 static int check_command(const char *command, struct error *err)
 {
 	/* env(1), which the unit runs it with, would take it for an option or for a variable. */
@@ -71,6 +92,8 @@ int environment_write(const char *path, const struct supervisor_spec *spec,
 	r = check_command(spec->haproxy_cmd, err);
 	for (size_t i = 0; i < ELEMENTSOF(variables) && r == 0; i++)
 		r = append(&text, variables[i].name, variables[i].value, err);
+	if (r == 0)
+		r = append_namespace(&text, spec, err);
 	if (r == 0)
 		r = append_options(&text, spec, err);
 	if (r < 0)

@@ -38,6 +38,7 @@ static const struct module {
 		{"agent/definition/", "agent/haproxy/", "agent/supervisor/", "agent/render/"}},
 	{"agent/agent.", {"agent/"}},
 	{"agent/options.", {"agent/config."}},
+	{"agent/tools/", {"agent/config.", "agent/network/"}},
 	{"agent/main.c", {"agent/", "api/"}},
 	{"api/", {"agent/"}},
 	{"api/client/",

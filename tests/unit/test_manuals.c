@@ -744,6 +744,7 @@ static void assert_gives_defaults(const char *path)
 
 	assert_int_equal(config_new(&config, NULL), 0);
 	assert_int_equal(config_new(&defaults, NULL), 0);
+	assert_int_equal(config_check(defaults, NULL), 0); /* "auto" becomes what it means */
 	if (config_read(config, path, &err) < 0 || config_check(config, &err) < 0)
 		fail_msg("%s: %s", err.pointer ? err.pointer : path, error_message(&err));
 	for (const struct option_row *row = config_options; row->name; row++)
