@@ -12,8 +12,8 @@
 
 enum {
 	VALUE_LIMIT = 4096,
-	SYSCTL_TIMEOUT_MS = 10000,
-	SYSCTL_MAX_OUTPUT = 65536,
+	PROGRAM_TIMEOUT_MS = 10000,
+	PROGRAM_MAX_OUTPUT = 65536,
 };
 
 /* Octavia: templates/amphora-netns.systemd.j2, and ip_nonlocal_bind of elements/haproxy-octavia. */
@@ -97,23 +97,33 @@ static void apply_row(int namespace_fd, const struct sysctl_row *row)
 		log_warning("cannot set %s to %s: %s", row->name, row->value, strerror(-r));
 }
 
-static int run_sysctl(void *userdata)
+/* Not sysctl(8): its --system sets what is the whole machine's, too, and in Debian 12 whatever --pattern says. */
+static int run_systemd_sysctl(void *userdata)
 {
-	return process_run((const char *const[]){"sysctl", "--system", "--pattern", "^net\\.", NULL}, NULL,
-		SYSCTL_TIMEOUT_MS, SYSCTL_MAX_OUTPUT, userdata);
+	static const char *const programs[] = {"/usr/lib/systemd/systemd-sysctl", "/lib/systemd/systemd-sysctl"};
+	int r = -ENOENT;
+
+	for (size_t i = 0; r == -ENOENT && i < ELEMENTSOF(programs); i++)
+		r = process_run((const char *const[]){programs[i], "--prefix=/net", NULL}, NULL, PROGRAM_TIMEOUT_MS,
+			PROGRAM_MAX_OUTPUT, userdata);
+	return r;
+}
+
+static void copy_settings(int namespace_fd)
+{
+	_cleanup_(process_result_done) struct process_result result = PROCESS_RESULT_INIT;
+	int r = namespace_run(namespace_fd, run_systemd_sysctl, &result);
+
+	if (r < 0)
+		log_info("systemd-sysctl cannot be run, the settings of sysctl.d(5) are not copied into the network namespace: %s",
+			strerror(-r));
+	else if (result.exit_status != 0)
+		log_debug("systemd-sysctl could not set all: %s", result.output);
 }
 
 void sysctl_apply(int namespace_fd, bool of_machine)
 {
-	_cleanup_(process_result_done) struct process_result result = PROCESS_RESULT_INIT;
-	int r;
-
-	r = namespace_run(namespace_fd, run_sysctl, &result);
-	if (r < 0)
-		log_info("sysctl(8) cannot be run, the settings of sysctl.d(5) are not copied into the namespace: %s",
-			strerror(-r));
-	else if (result.exit_status != 0)
-		log_debug("sysctl(8) could not set all: %s", result.output);
+	copy_settings(namespace_fd);
 	for (const struct sysctl_row *row = sysctl_rows; row->name; row++)
 		if (!row->of_machine || of_machine)
 			apply_row(namespace_fd, row);

@@ -20,7 +20,7 @@ extern const struct sysctl_row sysctl_rows[];
 /* Writes one parameter inside the namespace; "path" is below /proc/sys. -ENOENT where the kernel does not know it. */
 int sysctl_write(int namespace_fd, const char *path, const char *value);
 
-/* Sets those of the table, and before that, with sysctl(8), those below "net." that the administrator has set for the
- * machine (sysctl.d(5)). "of_machine" says whether we are outside of the namespace and may set those, too. What the
+/* Sets those of the table, and before that, with systemd-sysctl(8), those below "net." that the administrator has set for
+ * the machine (sysctl.d(5)). "of_machine" says whether we are outside of the namespace and may set those, too. What the
  * kernel does not know is passed over. */
 void sysctl_apply(int namespace_fd, bool of_machine);
