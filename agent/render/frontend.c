@@ -8,8 +8,7 @@
 
 bool render_listener_runs(const struct render *render, const struct listener *listener)
 {
-	return render->lb->admin_state_up && listener->admin_state_up && listener->protocol != LISTENER_UDP &&
-		listener->protocol != LISTENER_SCTP;
+	return render->lb->admin_state_up && listener->admin_state_up && listener_is_haproxy(listener);
 }
 
 bool render_listener_is_http(const struct listener *listener)

@@ -59,6 +59,5 @@ int render_monitor(struct render *render, const struct pool *pool, struct view *
 void render_check(const struct pool *pool, const struct member *member, struct view *server);
 
 /* tls.c */
-bool render_terminates_tls(const struct listener *listener);
 int render_bind_tls(struct render *render, const struct listener *listener, struct view *frontend, struct error *err);
 int render_server_tls(struct render *render, const struct pool *pool, struct view *backend, struct error *err);

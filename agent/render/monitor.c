@@ -91,6 +91,21 @@ int render_monitor(struct render *render, const struct pool *pool, struct view *
 	return 0;
 }
 
+/* HAProxy takes the last group of an IPv6 address for a port unless brackets end it. */
+static void put_address(const char *address, struct view *server)
+{
+	_cleanup_free_ char *bracketed = NULL;
+
+	if (!address || !grammar_is_ipv6(address)) {
+		view_put_quoted(server, "check_address", address);
+		return;
+	}
+	if (asprintf(&bracketed, "[%s]", address) < 0)
+		server->failure = -ENOMEM;
+	else
+		view_put_own(server, "check_address", bracketed);
+}
+
 void render_check(const struct pool *pool, const struct member *member, struct view *server)
 {
 	const struct health_monitor *monitor = render_pool_is_monitored(pool) ? pool->healthmonitor : NULL;
@@ -102,6 +117,6 @@ void render_check(const struct pool *pool, const struct member *member, struct v
 	int64_t port = detached ? member->protocol_port : member->monitor_port;
 
 	view_put_flag(server, "check_ssl", monitor && (speaks_tls(monitor) || (detached && pool->tls_enabled)));
-	view_put_quoted(server, "check_address", member->monitor_address);
+	put_address(member->monitor_address, server);
 	view_put(server, "check_port", port ? json_integer(port) : NULL);
 }

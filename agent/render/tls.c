@@ -7,17 +7,19 @@
 
 #include "agent/base/text.h"
 
-/* Octavia writes the versions that are not wanted. */
+/* From the oldest to the newest. */
 static const struct version_row {
-	const char *name;
-	const char *refusal;
+	const char *name;    /* Octavia's */
+	const char *refusal; /* Octavia writes the versions that are not wanted */
+	const char *limit;   /* for ssl-min-ver and ssl-max-ver */
 } version_rows[] = {
-	{"SSLv3", "no-sslv3"},
-	{"TLSv1", "no-tlsv10"},
-	{"TLSv1.1", "no-tlsv11"},
-	{"TLSv1.2", "no-tlsv12"},
-	{"TLSv1.3", "no-tlsv13"},
+	{"SSLv3", "no-sslv3", "SSLv3"},
+	{"TLSv1", "no-tlsv10", "TLSv1.0"},
+	{"TLSv1.1", "no-tlsv11", "TLSv1.1"},
+	{"TLSv1.2", "no-tlsv12", "TLSv1.2"},
+	{"TLSv1.3", "no-tlsv13", "TLSv1.3"},
 };
+enum { TLS_1_2 = 3 };
 
 static const char *const verify_words[] = {
 	[CLIENT_AUTHENTICATION_NONE] = "none",
@@ -33,16 +35,43 @@ static bool has_word(char *const *words, const char *wanted)
 	return false;
 }
 
-/* What listeners and pools have in common. */
-static void put_parameters(struct view *view, const char *ciphers, char *const *versions, char *const *alpn)
+static bool wants(char *const *versions, size_t row)
 {
-	_cleanup_view_ struct view refused = view_list();
+	return has_word(versions, version_rows[row].name);
+}
 
-	for (size_t i = 0; versions && i < ELEMENTSOF(version_rows); i++)
-		if (!has_word(versions, version_rows[i].name))
-			view_append_own(&refused, version_rows[i].refusal);
+/* A listener has TLS 1.2 and later unless ssl-min-ver says otherwise, whatever is not refused (manual, 5.1). HAProxy knows ranges
+ * only: of versions with a hole between them, those below the hole are not offered. */
+static bool put_old_versions(char *const *versions, struct view *words)
+{
+	size_t newest = ELEMENTSOF(version_rows) - 1, oldest;
+
+	while (newest > 0 && !wants(versions, newest))
+		newest--;
+	oldest = newest;
+	while (oldest > 0 && wants(versions, oldest - 1))
+		oldest--;
+	if (oldest >= TLS_1_2 || !wants(versions, oldest))
+		return false;
+	view_append_own(words, "ssl-min-ver");
+	view_append_own(words, version_rows[oldest].limit);
+	view_append_own(words, "ssl-max-ver");
+	view_append_own(words, version_rows[newest].limit);
+	return true;
+}
+
+/* What listeners and pools have in common. */
+static void put_parameters(
+	struct view *view, bool listener, const char *ciphers, char *const *versions, char *const *alpn)
+{
+	_cleanup_view_ struct view words = view_list();
+
+	if (versions && !(listener && put_old_versions(versions, &words)))
+		for (size_t i = 0; i < ELEMENTSOF(version_rows); i++)
+			if (!wants(versions, i))
+				view_append_own(&words, version_rows[i].refusal);
 	view_put_quoted(view, "ciphers", ciphers);
-	view_put_view(view, "refused_versions", &refused);
+	view_put_view(view, "versions", &words);
 	view_put_joined(view, "alpn", alpn);
 }
 
@@ -69,12 +98,6 @@ static int put_certificate(struct render *render, const char *reference, enum ce
 		return r;
 	view_put_quoted(view, name, file);
 	return 0;
-}
-
-bool render_terminates_tls(const struct listener *listener)
-{
-	return (listener->protocol == LISTENER_TERMINATED_HTTPS || listener->protocol == LISTENER_PROMETHEUS) &&
-		(listener->default_tls_container_ref || listener->sni_container_refs);
 }
 
 static int append_once(char **names, size_t *n, char **name)
@@ -120,7 +143,7 @@ int render_bind_tls(struct render *render, const struct listener *listener, stru
 	const char *ca = listener->client_ca_tls_container_ref, *crl = ca ? listener->client_crl_container_ref : NULL;
 	int r;
 
-	if (!render_terminates_tls(listener)) {
+	if (!listener_ends_tls(listener)) {
 		view_put(frontend, "bind_tls", NULL);
 		return 0;
 	}
@@ -135,7 +158,7 @@ int render_bind_tls(struct render *render, const struct listener *listener, stru
 		return r;
 	view_put_quoted(&tls, "crt_list", list);
 	view_put_own(&tls, "verify", ca ? verify_words[listener->client_authentication] : NULL);
-	put_parameters(&tls, listener->tls_ciphers, listener->tls_versions, listener->alpn_protocols);
+	put_parameters(&tls, true, listener->tls_ciphers, listener->tls_versions, listener->alpn_protocols);
 	view_put_view(frontend, "bind_tls", &tls);
 	return 0;
 }
@@ -161,7 +184,7 @@ int render_server_tls(struct render *render, const struct pool *pool, struct vie
 			render, crl, CERTIFICATE_CRL, "pools", index, "crl_container_ref", "crl_file", &tls, err);
 	if (r < 0)
 		return r;
-	put_parameters(&tls, pool->tls_ciphers, pool->tls_versions, pool->alpn_protocols);
+	put_parameters(&tls, false, pool->tls_ciphers, pool->tls_versions, pool->alpn_protocols);
 	view_put_view(backend, "server_tls", &tls);
 	return 0;
 }

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Texts of haproxy.cfg as sections of lines of words, and the form in which two of them are compared."""
 
-import html
-
 KEYWORDS = ("global", "defaults", "frontend", "backend", "listen", "peers", "userlist")
 
 
@@ -90,9 +88,8 @@ def split_haproxy(line):
 
 
 def split_octavia(line):
-    """The words that Octavia means. A backslash and a double quote that stand there are Octavia's own: those of users, and
-    their &, <, > and single quotes are HTML entities. It writes # and $ as they are, which HAProxy would take for a comment and
-    a variable."""
+    """The words that Octavia means. Backslashes escape; double quotes that stand there are Octavia's own, those of users are HTML
+    entities still (differences.py)."""
     words, word, i, quoted = [], None, 0, False
     while i < len(line):
         c = line[i]
@@ -108,7 +105,7 @@ def split_octavia(line):
         else:
             word = (word or "") + c
         i += 1
-    return [html.unescape(word) for word in words + ([word] if word is not None else [])]
+    return words + ([word] if word is not None else [])
 
 
 def read_haproxy(text):
@@ -128,7 +125,7 @@ ORDERED = {
 }
 # Words of "server" and "bind" with one argument.
 WITH_ARGUMENT = {"weight", "inter", "fall", "rise", "addr", "port", "cookie", "crt", "ca-file", "verify", "sni", "ciphers", "alpn",
-    "check-alpn", "crl-file", "crt-list", "id", "proxy-v2-options"}
+    "check-alpn", "crl-file", "crt-list", "id", "proxy-v2-options", "ssl-min-ver", "ssl-max-ver"}
 
 
 def options(words):

@@ -5,6 +5,8 @@ A difference turns what Octavia rendered into what we render: f(cfg, lb) changes
 anything to change. What is not here must be the same. The manual, amphorad-definition(5), has the same list for users.
 """
 
+import html
+
 DIFFERENCES = []
 
 
@@ -45,6 +47,38 @@ def edit_lines(sections, keyword, edit):
                 section.lines[i] = edit(list(line))
                 changed |= section.lines[i] != line
     return changed
+
+
+# The text
+
+
+@difference
+def html_entities(cfg, lb):
+    """Octavia escapes for HTML: a & in a URL, a < in a regular expression or a quote in a path reach HAProxy as &amp;, &lt; and
+    &#39;. Here they are what the user wrote."""
+    changed = False
+    for section in cfg.sections.values():
+        for line in section.lines:
+            for i, word in enumerate(line):
+                line[i] = html.unescape(word)
+                changed |= line[i] != word
+    return changed
+
+
+@difference
+def characters_of_haproxy(cfg, lb):
+    """Octavia writes a # and a $ as they are, which begin a comment and a variable. Every value is quoted here, so they are
+    themselves. (Nothing is changed: read_octavia() takes these words for what they are meant to be.)"""
+    return any(c in word for section in cfg.sections.values() for line in section.lines for word in line for c in "#$")
+
+
+@difference
+def order_of_rules(cfg, lb):
+    """The rules of a frontend stand in the order in which HAProxy evaluates them, whatever their order is: it warns of any other.
+    (Nothing is changed: rules of different kinds are compared kind by kind, those of one kind in their order.)"""
+    order = ["tcp-request", "http-request", "redirect", "use_backend"]
+    kinds = [[order.index(line[0]) for line in section.lines if line[0] in order] for section in cfg.of("frontend")]
+    return any(found != sorted(found) for found in kinds)
 
 
 # The process
@@ -205,14 +239,20 @@ def certificates_of_listeners(cfg, lb):
 
 
 @difference
-def authentication_without_certificate(cfg, lb):
-    """TLS parameters are left out of a listener that has no certificate, which only a PROMETHEUS listener can be: they
-    have no effect."""
+def old_versions(cfg, lb):
+    """A listener with a version before TLS 1.2 says "ssl-min-ver": HAProxy offers none of them otherwise, also if they are not
+    refused, and refuses Octavia's rendering if there is no other."""
+    names = ["SSLv3", "TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"]
     changed = False
     for section, listener in listeners(cfg, lb):
-        for line in section.find("bind"):
-            if "ssl" not in line and len(line) > 2:
-                del line[2:]
+        wanted = [name in (listener.get("tls_versions") or names[3:]) for name in names]
+        newest = max(n for n in range(5) if wanted[n])
+        oldest = min(n for n in range(5) if all(wanted[n:newest + 1]))
+        if oldest < 3:
+            limits = [name if name != "TLSv1" else "TLSv1.0" for name in names]
+            for line in section.find("bind"):
+                line[:] = [word for word in line if not word.startswith(("no-ssl", "no-tls"))]
+                line += ["ssl-min-ver", limits[oldest], "ssl-max-ver", limits[newest]]
                 changed = True
     return changed
 
@@ -253,6 +293,18 @@ def host_of_a_check(cfg, lb):
                         ["http-check", "send", "hdr", "Host", header.split(": ", 1)[1]])
                 changed = True
     return changed
+
+
+@difference
+def ipv6_of_checks(cfg, lb):
+    """The IPv6 address of a check stands in brackets: HAProxy takes the last group of Octavia's for a port, and mostly refuses
+    it."""
+    def edit(line):
+        if "addr" in line:
+            at = line.index("addr") + 1
+            line[at] = f"[{line[at]}]" if ":" in line[at] else line[at]
+        return line
+    return edit_lines(cfg.of("backend"), "server", edit)
 
 
 @difference

@@ -92,7 +92,7 @@ class Generator:
         if kind in ("HTTP", "HTTPS"):
             self.maybe(monitor, http_method=self.choice(METHODS),
                 url_path=self.choice(["/", "/health", "/a?b=c&d=%20", "/x;y='z'"]),
-                expected_codes=self.choice(["200", "200,204", "200-204", "200, 301, 404-406"]))
+                expected_codes=self.choice(["200", "200,204", "200-204", "301,404,599"]))
             if self.chance(0.5):
                 monitor["http_version"] = self.choice([1.0, 1.1])
                 if monitor["http_version"] == 1.1:
@@ -170,6 +170,8 @@ class Generator:
             timeout_client_data=self.choice([0, 1, 50000, 86400000]), timeout_member_connect=self.choice([0, 1, 5000]),
             timeout_member_data=self.choice([0, 1, 50000]), timeout_tcp_inspect=self.choice([0, 1, 1000]))
         if protocol == "PROMETHEUS":
+            if self.chance(0.3):
+                self.terminate(listener)
             return listener
         usable = [pool for pool in pools if pool["protocol"] in POOLS_OF[protocol]]
         if usable and self.chance(0.85):
@@ -192,7 +194,7 @@ class Generator:
             listener["client_ca_tls_container_ref"] = self.choice(Certificates.authorities)
             listener["client_authentication"] = self.choice(["OPTIONAL", "MANDATORY"])
             self.maybe(listener, client_crl_container_ref=self.choice(Certificates.lists))
-        if self.hsts and self.chance(0.4):
+        if self.hsts and listener["protocol"] == "TERMINATED_HTTPS" and self.chance(0.4):
             listener["hsts_max_age"] = self.choice([0, 1, 31536000])
             self.maybe(listener, hsts_include_subdomains=True, hsts_preload=True)
 
