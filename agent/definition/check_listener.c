@@ -118,18 +118,6 @@ static int check_tls(struct listener *listener, const struct location *where, st
 	return r;
 }
 
-static const char *transport_of(const struct listener *listener)
-{
-	switch (listener->protocol) {
-	case LISTENER_UDP:
-		return "UDP";
-	case LISTENER_SCTP:
-		return "SCTP";
-	default:
-		return "TCP";
-	}
-}
-
 static int check_allowed_cidrs(const struct check *check, const struct listener *listener,
 	const struct location *where, struct error *err)
 {
@@ -180,7 +168,7 @@ int check_listener(struct check *check, struct listener *listener, const struct 
 	r = check_unique(check->listener_ids, listener->id, &id, ERROR_CONFLICT,
 		"another listener has this id, or the same name and no id", err);
 	if (r == 0)
-		r = check_port(check, transport_of(listener), listener->protocol_port, &port, err);
+		r = check_port(check, listener_transport(listener), listener->protocol_port, &port, err);
 	if (r == 0)
 		r = check_insert_headers(listener, where, err);
 	if (r == 0)

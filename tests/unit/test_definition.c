@@ -416,7 +416,7 @@ static void test_refused_vips_and_pages(void **state)
 static void test_resource(void **state)
 {
 	_cleanup_load_balancer_ struct load_balancer *lb =
-		parse_good("'name':'n','listeners':[{'id':'" ID_B "'," LISTENER
+		parse_good("'name':'n','additional_vips':[{'ip_address':'::1'}],'listeners':[{'id':'" ID_B "'," LISTENER
 			   "}],'pools':[{'id':'" ID_A "'," POOL "}]");
 	_cleanup_free_ char *children = NULL;
 	json_auto_t *resource = NULL;
@@ -426,7 +426,11 @@ static void test_resource(void **state)
 	assert_string_equal(json_string_value(json_object_get(resource, "name")), "n");
 	assert_true(json_is_null(json_object_get(resource, "vip_address")));
 	assert_int_equal(json_array_size(json_object_get(resource, "tags")), 0);
-	assert_true(json_is_array(json_object_get(resource, "additional_vips")));
+	assert_int_equal(json_array_size(json_object_get(resource, "additional_vips")), 1);
+	assert_true(json_is_null(
+		json_object_get(json_array_get(json_object_get(resource, "additional_vips"), 0), "port_id")));
+	assert_true(json_is_array(json_object_get(resource, "vip_sg_ids")));
+	assert_string_equal(json_string_value(json_object_get(resource, "vip_vnic_type")), "normal");
 	children = json_dumps(json_object_get(resource, "listeners"), JSON_COMPACT);
 	assert_string_equal(children, "[{\"id\":\"" ID_B "\"}]");
 	free(TAKE_PTR(children));
