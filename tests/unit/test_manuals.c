@@ -36,7 +36,8 @@ enum {
 	RUN_TIMEOUT_MS = 30000,
 };
 
-static const struct object_type *const object_types[] = {&load_balancer_type, &listener_type,
+static const struct object_type *const object_types[] = {&load_balancer_type, &additional_vip_type,
+	&stats_page_type, &listener_type, &listener_proxy_protocol_type, &l7policy_type, &l7rule_type,
 	&pool_type, &session_persistence_type, &health_monitor_type, &member_type};
 
 static void cleanup_json(json_t **json)
@@ -376,6 +377,12 @@ static void check_field(const char *what, const struct field *field, const char 
 		snprintf(wanted, sizeof(wanted), "List of at most %lld networks",
 			(long long)field->maximum);
 		break;
+	case FIELD_STRINGS:
+		if (field->choices)
+			check_choices(what, field, text, "List of ");
+		else
+			assert_says(what, text, "List of at most ");
+		return;
 	case FIELD_TAGS:
 		snprintf(wanted, sizeof(wanted), "List of at most %d strings of 1 to %d characters",
 			LIMIT_TAGS, LIMIT_TAG);
