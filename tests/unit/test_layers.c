@@ -2,7 +2,7 @@
 
 /*
  * The direction of dependencies, told by the #include lines of all sources:
- * base <- {config, definition, haproxy, network, machine, supervisor} <- {render, health, instance}
+ * base <- {config, certificate, definition, haproxy, network, machine, supervisor} <- {render, health, instance}
  * <- agent <- api <- main. One row a module: what it may include besides itself and agent/base. A
  * folder without a row fails the test, so that whoever adds one decides where it belongs.
  */
@@ -35,7 +35,8 @@ static const struct module {
 	{"agent/render/", {"agent/certificate/", "agent/definition/"}},
 	{"agent/health/", {"agent/definition/", "agent/haproxy/"}},
 	{"agent/instance/",
-		{"agent/definition/", "agent/haproxy/", "agent/supervisor/", "agent/render/"}},
+		{"agent/certificate/", "agent/definition/", "agent/haproxy/", "agent/supervisor/",
+			"agent/render/"}},
 	{"agent/agent.", {"agent/"}},
 	{"agent/options.", {"agent/config."}},
 	{"agent/tools/", {"agent/config.", "agent/network/"}},
