@@ -41,17 +41,16 @@ static int write_files(int dir_fd, const char *text, size_t length, const struct
 }
 
 /* What a definition says of old workers comes before what the agent's configuration says. */
-static int own_config(struct instance *instance, const struct load_balancer *lb, char **ret, size_t *ret_length)
+int instance_own_config(struct instance *instance, const struct load_balancer *lb, char **ret, size_t *ret_length)
 {
 	const struct instance_settings *settings = instance->settings;
+	int64_t hard_stop_after_s = lb && lb->hard_stop_after_s ? lb->hard_stop_after_s : settings->hard_stop_after_s;
 	_cleanup_text_ struct text text = TEXT_INIT;
 
 	text_append(&text, "# The agent's own settings, read beside haproxy.cfg. Written by amphorad.\nglobal\n");
 	text_printf(&text, "    stats socket %s mode 0600 level admin expose-fd listeners\n", instance->stats_socket);
-	text_printf(&text, "    hard-stop-after %llds\n",
-		(long long)(lb && lb->hard_stop_after_s ? lb->hard_stop_after_s : settings->hard_stop_after_s));
-	text_printf(&text, "    mworker-max-reloads %lld\n",
-		(long long)(lb && lb->max_old_workers ? lb->max_old_workers : settings->max_old_workers));
+	text_printf(&text, "    hard-stop-after %llds\n", (long long)hard_stop_after_s);
+	text_printf(&text, "    mworker-max-reloads %lld\n", (long long)instance_max_old_workers(instance, lb));
 	/* Where the limit on descriptors cannot be raised, fewer connections are better than none. */
 	text_append(&text, "    no strict-limits\n");
 	if (settings->haproxy_user && instance->owner == OWNER_DEFINITION) /* an uploaded one names its user */
@@ -67,7 +66,7 @@ int instance_write_own_config(struct instance *instance, const struct load_balan
 	size_t length;
 	int r;
 
-	r = own_config(instance, lb, &text, &length);
+	r = instance_own_config(instance, lb, &text, &length);
 	if (r == 0)
 		r = fileio_write_volatile(instance->dir_fd, OWN_CONFIG, text, length, 0600);
 	if (r < 0)
@@ -99,7 +98,7 @@ int instance_check_staged(struct instance *instance, const struct load_balancer 
 	if (r == 0)
 		r = instance_write_no_states(staged_fd);
 	if (r == 0)
-		r = own_config(instance, lb, &own, &own_length);
+		r = instance_own_config(instance, lb, &own, &own_length);
 	if (r == 0)
 		r = fileio_write_volatile(staged_fd, OWN_CONFIG, own, own_length, 0600);
 	if (r == 0 && asprintf(&directory, "%s/" STAGED, instance->directory) < 0)
@@ -111,47 +110,6 @@ int instance_check_staged(struct instance *instance, const struct load_balancer 
 	r = haproxy_check(instance->settings->haproxy_cmd, directory, CONFIG, OWN_CONFIG, NULL, ret_verdict, err);
 	fileio_remove_tree(instance->dir_fd, STAGED);
 	return r;
-}
-
-static int append_string(char ***list, size_t *n, const char *string)
-{
-	char **grown = reallocarray(*list, *n + 2, sizeof(*grown));
-
-	if (!grown)
-		return -ENOMEM;
-	*list = grown;
-	grown[*n] = strdup(string);
-	grown[*n + 1] = NULL;
-	return grown[(*n)++] ? 0 : -ENOMEM;
-}
-
-static bool is_on_disk(struct instance *instance, const char *name, const char *wanted)
-{
-	_cleanup_(rendered_file_done) struct rendered_file file = {NULL, NULL};
-
-	return fileio_read_own(instance->dir_fd, name, INSTANCE_CONFIG_LIMIT, &file.content, NULL) == 0 &&
-		streq(file.content, wanted);
-}
-
-int instance_changed_files(struct instance *instance, const struct load_balancer *lb, const struct rendered *rendered,
-	char ***ret)
-{
-	_cleanup_strv_ char **names = NULL;
-	_cleanup_free_ char *own = NULL;
-	size_t n = 0;
-
-	for (size_t i = 0; i < rendered->n_files; i++) {
-		if (is_on_disk(instance, rendered->files[i].name, rendered->files[i].content))
-			continue;
-		if (append_string(&names, &n, rendered->files[i].name) < 0)
-			return -ENOMEM;
-	}
-	if (own_config(instance, lb, &own, NULL) < 0)
-		return -ENOMEM;
-	if (!is_on_disk(instance, OWN_CONFIG, own) && append_string(&names, &n, OWN_CONFIG) < 0)
-		return -ENOMEM;
-	*ret = TAKE_PTR(names);
-	return 0;
 }
 
 static int open_folder(struct instance *instance, const char *name, DIR **ret)

@@ -89,8 +89,10 @@ static int confirm(struct instance *instance, const struct before *before, const
 			outcome = judge(&processes, before, &worker);
 			runtime_processes_done(&processes);
 		}
-		if (outcome == OUTCOME_SERVING && worker_answers(instance, worker))
+		if (outcome == OUTCOME_SERVING && worker_answers(instance, worker)) {
+			instance->worker = worker;
 			return 0;
+		}
 		if (outcome == OUTCOME_FAILED || operations->pid(instance->unit) == 0)
 			return failure(instance, failed_words, err);
 		poll(NULL, 0, CONFIRM_POLL_MS);
@@ -129,7 +131,7 @@ int instance_start_haproxy(struct instance *instance, const char *wanted, size_t
 		operations->stop(instance->unit, 0, NULL); /* it must not be started again and again */
 	else
 		tell_started(instance, wanted, wanted_length);
-	return 0;
+	return r;
 }
 
 /* Carries health over. Not essential: without it new workers check every server first. */

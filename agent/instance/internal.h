@@ -2,8 +2,10 @@
 #pragma once
 
 /*
- * Between instance.c (the transaction), upload.c (a controller's), files.c (their files) and handover.c (telling HAProxy).
- * All are called with the instance's lock held.
+ * Between instance.c (life), change.c (bursts), transaction.c (from one definition to the next), upload.c (a controller's configuration),
+ * files.c (their files), handover.c (starting and reloading HAProxy), runtime_apply.c and readback.c (changing it while it
+ * runs) and leaving.c (servers that are gone from the configuration and not from HAProxy).
+ * All are called with the instance's lock held, but for those of change.c.
  */
 
 #include "agent/base/lock.h"
@@ -11,6 +13,9 @@
 
 /* Holds a mutex of the instance to the end of the scope. */
 #define LOCK_SCOPE(mutex) HOLD(_held, mutex)
+
+/* What a deletion leaves of the folder of definitions. */
+#define INSTANCE_DELETED "definition.deleted"
 
 enum { INSTANCE_CONFIG_LIMIT = 64 * 1024 * 1024 }; /* bytes of a haproxy.cfg that is read back */
 
@@ -24,16 +29,14 @@ struct published {
 #define PUBLISHED_INIT ((struct published){0})
 void published_done(struct published *published);
 
-/* Writes amphorad.cfg, the second -f. "lb" is what it is for, NULL for an uploaded configuration. */
+/* amphorad.cfg, the second -f. "lb" is what it is for, NULL for an uploaded configuration. */
+int instance_own_config(struct instance *instance, const struct load_balancer *lb, char **ret, size_t *ret_length);
 int instance_write_own_config(struct instance *instance, const struct load_balancer *lb, struct error *err);
 /* Writes a server state file without servers: without any, HAProxy warns. */
 int instance_write_no_states(int dir_fd);
 /* Writes the configuration below staged/ and lets HAProxy judge it. */
 int instance_check_staged(struct instance *instance, const struct load_balancer *lb, const struct rendered *rendered,
 	char **ret_verdict, struct error *err);
-/* Names of the files beside haproxy.cfg (lists, certificates, amphorad.cfg) that differ from those on disk, or are new. */
-int instance_changed_files(struct instance *instance, const struct load_balancer *lb, const struct rendered *rendered,
-	char ***ret);
 int instance_read_published(struct instance *instance, struct published *ret, struct error *err);
 /* Replaces what is on disk. Lists and certificates that are not in the new set are removed by instance_remove_unused_files(). */
 int instance_publish(struct instance *instance, const char *text, size_t length, const struct rendered_file *files,
@@ -46,6 +49,56 @@ void instance_remove_temporary(struct instance *instance);
 int instance_forget_applied(struct instance *instance, struct error *err);
 int instance_record_applied(struct instance *instance, const struct rendered *rendered, struct error *err);
 bool instance_is_applied(struct instance *instance, const struct rendered *rendered);
+
+/* A change that waits for its turn, on the stack of its owner. */
+struct change {
+	instance_change_fn make; /* NULL: a reload of what a controller uploaded */
+	void *userdata;
+	const struct apply_options *options;
+	struct apply_result *result;
+	struct error *err;
+	int64_t since_ms;
+	int r;
+	bool done;
+	struct change *next;
+};
+
+/* Queues a change. NULL: another caller made it meanwhile. Otherwise the caller has to make all of the list, its own among
+ * them, take instance->lock for that, and end with instance_led(). */
+struct change *instance_lead(struct instance *instance, struct change *own);
+void instance_led(struct instance *instance, struct change *group);
+
+/* What HAProxy is to run. */
+struct wanted {
+	const char *text;
+	size_t length;
+	struct plan_file *files; /* the array is owned, its strings are not */
+	size_t n_files;
+	char *own_config; /* owned */
+};
+void wanted_done(struct wanted *wanted);
+
+/* What the running HAProxy says of itself; members that it did not tell are empty. */
+struct haproxy_answers {
+	unsigned hard_maxconn;
+	char *servers_state;
+};
+void haproxy_answers_done(struct haproxy_answers *answers);
+/* Notices a worker that is not the one which was told last: the supervisor started HAProxy again. It has no servers that leave,
+ * and read the files as they were at that moment. */
+void instance_ask_haproxy(struct instance *instance, struct haproxy_answers *ret);
+
+/* Puts a reason in front of the others. Where there is no memory the plan is none the worse. */
+void instance_add_reason(struct plan *plan, const char *format, ...) _printf_(2, 3);
+int plan_copy_reasons(const struct plan *from, struct plan *to);
+
+/* The plan with its reasons, from instance->running and instance->leaving. */
+int instance_make_plan(struct instance *instance, const struct wanted *wanted, struct plan *ret, struct error *err);
+
+/* Makes HAProxy run what is published, as the plan says; a plan that fails at run time becomes a reload, which the plan then
+ * says. *ret_touched: HAProxy may run some of it, whatever came of the rest. ERROR_APPLY with HAProxy's words. */
+int instance_tell_haproxy(struct instance *instance, const struct wanted *wanted, struct plan *plan, bool *ret_touched,
+	struct error *err);
 
 /* Starts or reloads and waits until HAProxy confirms. ERROR_APPLY with HAProxy's words. */
 int instance_start_haproxy(struct instance *instance, const char *wanted, size_t wanted_length, struct error *err);
@@ -67,7 +120,39 @@ void instance_save_tables(struct instance *instance, struct saved_tables *ret);
 void instance_restore_tables(struct instance *instance, const struct saved_tables *saved);
 void saved_tables_done(struct saved_tables *saved);
 
-/* instance.c, for upload.c */
+/* Carries out the steps of a PLAN_RUNTIME plan and reads back. A failure says what was not as expected: the remedy is a
+ * reload. */
+int instance_apply_at_runtime(struct instance *instance, const struct plan *plan, const struct wanted *wanted,
+	struct error *err);
+/* ERROR_APPLY names the first file of those that changed of which HAProxy has another content. */
+int instance_compare_files(struct runtime_session *session, const struct wanted *wanted, struct error *err);
+
+/* Servers that leave. */
+int instance_set_leaving(struct instance *instance, const struct plan_leaving *leaving, size_t n);
+void instance_clear_leaving(struct instance *instance);
+/* Asks HAProxy which there are, after a start of the agent. ERROR_APPLY if its servers are not those of the text. */
+int instance_find_leaving(struct instance *instance, const char *text, size_t length, struct error *err);
+/* Deletes those that nobody uses any more. */
+void instance_delete_leaving(struct instance *instance);
+/* The same with other servers, in maintenance; sets ret_gone[i] for each that is not there any more. */
+int instance_delete_idle(const struct instance *instance, struct runtime_session *session,
+	const struct plan_leaving *servers, size_t n, bool *ret_gone, struct error *err);
+
+/* The definition in force becomes "lb": everything from rendering to storing. With "dry_run" nothing changes. The result
+ * lacks its duration. */
+int instance_replace(struct instance *instance, struct load_balancer *lb, bool dry_run, struct apply_result *ret,
+	struct error *err);
+/* Makes HAProxy run the stored definition. */
+int instance_bring_to_stored(struct instance *instance, struct error *err);
+/* Takes what "stored" has. */
+void instance_set_current(struct instance *instance, struct stored_definition *stored);
+int instance_check_revision(struct instance *instance, int64_t if_match, struct error *err);
+
+/* How many old workers may be left, for a load balancer that may say so itself. */
+int64_t instance_max_old_workers(const struct instance *instance, const struct load_balancer *lb);
+
+/* instance.c */
+int instance_refuse_controller(const struct instance *instance, struct error *err);
 int instance_adopt(struct instance *instance, struct error *err);
 bool instance_haproxy_runs(struct instance *instance);
 int instance_set_running(struct instance *instance, const char *text, size_t length);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "agent/base/fileio.h"
+#include "agent/base/lock.h"
 #include "agent/base/log.h"
 #include "agent/base/text.h"
 #include "agent/definition/grammar.h"
@@ -80,23 +81,6 @@ static int insert_entry(struct registry *registry, size_t position, struct insta
 	memmove(grown + position + 1, grown + position, (registry->n_entries - position) * sizeof(*grown));
 	grown[position] = (struct entry){instance, NULL};
 	registry->n_entries++;
-	return 0;
-}
-
-static int create_entry(struct registry *registry, const char *lb_id, enum instance_owner owner, size_t position,
-	struct error *err)
-{
-	struct instance *instance;
-	int r;
-
-	r = instance_new(lb_id, owner, registry->settings, &instance, err);
-	if (r < 0)
-		return r;
-	r = insert_entry(registry, position, instance);
-	if (r < 0) {
-		instance_unref(instance);
-		return error_set_errno(err, r, "load balancers");
-	}
 	return 0;
 }
 
@@ -179,44 +163,58 @@ static int check_conflicts(struct registry *registry, const struct load_balancer
 	return 0;
 }
 
-/* Finds or creates the instance and announces the change. */
-static int begin_change(struct registry *registry, struct load_balancer *lb, struct instance **ret, struct error *err)
+/* What a change under way wants must not collide with others, nor others with it. NULL: it is over. */
+static int announce(void *userdata, const struct instance *instance, struct load_balancer *lb, struct error *err)
 {
+	struct registry *registry = userdata;
 	size_t position;
-	int r;
+	int r = 0;
 
-	pthread_mutex_lock(&registry->lock);
-	r = check_conflicts(registry, lb, err);
-	if (r == 0 && !find_entry(registry, lb->id, &position))
-		r = create_entry(registry, lb->id, OWNER_DEFINITION, position, err);
-	if (r == 0) {
-		load_balancer_unref(registry->entries[position].pending);
-		registry->entries[position].pending = load_balancer_ref(lb);
-		*ret = instance_ref(registry->entries[position].instance);
-	}
-	pthread_mutex_unlock(&registry->lock);
-	return r;
+	HOLD(held, &registry->lock);
+	if (lb)
+		r = check_conflicts(registry, lb, err);
+	if (r < 0 || !find_entry(registry, instance->id, &position) ||
+		registry->entries[position].instance != instance)
+		return r;
+	load_balancer_unref(registry->entries[position].pending);
+	registry->entries[position].pending = lb ? load_balancer_ref(lb) : NULL;
+	return 0;
 }
 
-/* Ends it; an instance that was only created for a change that failed, or for a dry run, goes. */
-static void end_change(struct registry *registry, struct load_balancer *lb, struct instance *instance)
+static int create_entry(struct registry *registry, const char *lb_id, enum instance_owner owner, size_t position,
+	struct error *err)
 {
-	_cleanup_error_ struct error problem = ERROR_INIT;
-	bool discarded = false;
-	size_t position;
+	struct instance *instance;
+	int r;
 
-	if (instance_discard_unstored(instance, &discarded, &problem) < 0)
-		log_lb(LOG_ERR, lb->id, "%s", error_message(&problem));
-	pthread_mutex_lock(&registry->lock);
-	if (find_entry(registry, lb->id, &position) && registry->entries[position].instance == instance) {
-		if (discarded) {
-			remove_entry(registry, lb->id);
-		} else if (registry->entries[position].pending == lb) {
-			load_balancer_unref(registry->entries[position].pending);
-			registry->entries[position].pending = NULL;
-		}
+	r = instance_new(lb_id, owner, registry->settings, &instance, err);
+	if (r < 0)
+		return r;
+	instance->judge = announce;
+	instance->judge_userdata = registry;
+	r = insert_entry(registry, position, instance);
+	if (r < 0) {
+		instance_unref(instance);
+		return error_set_errno(err, r, "load balancers");
 	}
-	pthread_mutex_unlock(&registry->lock);
+	return 0;
+}
+
+/* Finds the instance, or creates it. */
+static int open_definition(struct registry *registry, const char *lb_id, bool create, struct instance **ret,
+	struct error *err)
+{
+	size_t position;
+	int r = 0;
+
+	if (!create)
+		return registry_get(registry, lb_id, ret, err);
+	HOLD(held, &registry->lock);
+	if (!find_entry(registry, lb_id, &position))
+		r = create_entry(registry, lb_id, OWNER_DEFINITION, position, err);
+	if (r == 0)
+		*ret = instance_ref(registry->entries[position].instance);
+	return r;
 }
 
 /* Lets go of an instance that was deleted. */
@@ -230,23 +228,52 @@ static void forget(struct registry *registry, const struct instance *instance)
 	pthread_mutex_unlock(&registry->lock);
 }
 
-int registry_apply(struct registry *registry, struct load_balancer *lb, const struct apply_options *options,
-	struct apply_result *ret, struct error *err)
+/* An instance that was only created for a change that failed, or for a dry run, goes. */
+static void discard_unstored(struct registry *registry, struct instance *instance)
+{
+	_cleanup_error_ struct error problem = ERROR_INIT;
+	bool discarded = false;
+
+	if (instance_discard_unstored(instance, &discarded, &problem) < 0)
+		log_lb(LOG_ERR, instance->id, "%s", error_message(&problem));
+	if (discarded)
+		forget(registry, instance);
+}
+
+int registry_change(struct registry *registry, const char *lb_id, bool create, instance_change_fn make, void *userdata,
+	const struct apply_options *options, struct apply_result *ret, struct error *err)
 {
 	/* An instance that is being deleted leaves the registry soon; then the change creates it anew. */
 	for (;;) {
 		_cleanup_instance_ struct instance *instance = NULL;
 		int r;
 
-		r = begin_change(registry, lb, &instance, err);
+		r = open_definition(registry, lb_id, create, &instance, err);
 		if (r < 0)
 			return r;
-		r = instance_apply(instance, lb, options, ret, err);
-		end_change(registry, lb, instance);
+		r = instance_change(instance, make, userdata, options, ret, err);
+		if (r < 0 || options->dry_run)
+			discard_unstored(registry, instance);
 		if (r != -ESHUTDOWN)
 			return r;
 		forget(registry, instance);
+		if (create)
+			error_done(err);
 	}
+}
+
+static int give_tree(void *userdata, struct load_balancer *before, struct load_balancer **ret, struct error *err)
+{
+	(void)before;
+	(void)err;
+	*ret = load_balancer_ref(userdata);
+	return 0;
+}
+
+int registry_apply(struct registry *registry, struct load_balancer *lb, const struct apply_options *options,
+	struct apply_result *ret, struct error *err)
+{
+	return registry_change(registry, lb->id, true, give_tree, lb, options, ret, err);
 }
 
 int registry_get(struct registry *registry, const char *lb_id, struct instance **ret, struct error *err)
@@ -317,7 +344,7 @@ static int open_upload(struct registry *registry, const char *lb_id, struct inst
 int registry_upload(struct registry *registry, const char *lb_id, const char *amphora_id, const char *text, size_t length,
 	struct error *err)
 {
-	for (;;) { /* as in registry_apply() */
+	for (;;) { /* as in registry_change() */
 		_cleanup_instance_ struct instance *instance = NULL;
 		_cleanup_error_ struct error problem = ERROR_INIT;
 		bool discarded = false;
@@ -366,6 +393,9 @@ static int load_one(struct registry *registry, const char *lb_id, enum instance_
 		return 0; /* there was nothing stored */
 	if (converge && owner == OWNER_CONTROLLER && instance_resume(instance, &problem) < 0)
 		log_lb(LOG_ERR, lb_id, "HAProxy does not run: %s", error_message(&problem));
+	instance->judge = announce;
+	instance->judge_userdata = registry;
+	HOLD(held, &registry->lock);
 	find_entry(registry, lb_id, &position);
 	r = insert_entry(registry, position, instance);
 	if (r < 0)
@@ -397,14 +427,12 @@ int registry_load(struct registry *registry, bool converge, struct error *err)
 
 	if (!dir)
 		return error_set_errno(err, -errno, "%s", registry->settings->base_path);
-	pthread_mutex_lock(&registry->lock);
 	for (struct dirent *entry = readdir(dir); entry; entry = readdir(dir)) {
 		enum instance_owner owner;
 
 		if (find_owner(dirfd(dir), entry->d_name, &owner))
 			load_one(registry, entry->d_name, owner, converge);
 	}
-	pthread_mutex_unlock(&registry->lock);
 	closedir(dir);
 	return 0;
 }

@@ -47,13 +47,31 @@ static const char *compare_word(const struct l7rule *rule)
 	return compare_words[rule->compare_type];
 }
 
+/* A value that stands between double quotes (it may have blanks then) is what is between them; grammar_header_value(). */
+static void append_value(const struct l7rule *rule, struct view *words)
+{
+	size_t length = strlen(rule->value);
+	_cleanup_free_ char *inner = NULL;
+
+	if (rule->compare_type == L7RULE_REGEX || length < 2 || rule->value[0] != '"' ||
+		rule->value[length - 1] != '"') {
+		view_append_quoted(words, rule->value);
+		return;
+	}
+	inner = strndup(rule->value + 1, length - 2);
+	if (!inner)
+		words->failure = -ENOMEM;
+	else
+		view_append_quoted(words, inner);
+}
+
 static void put_words(const struct l7rule *rule, const struct rule_row *row, struct view *acl)
 {
 	_cleanup_view_ struct view words = view_list();
 
 	if (row->operator && row->operator[0]) {
 		view_append_own(&words, row->operator);
-		view_append_quoted(&words, rule->value);
+		append_value(rule, &words);
 	}
 	if (!row->operator) {
 		if (row->ignores_case)
@@ -62,7 +80,7 @@ static void put_words(const struct l7rule *rule, const struct rule_row *row, str
 		view_append_own(&words, compare_word(rule));
 		/* What follows is no flag, even if it begins with a hyphen. */
 		view_append_own(&words, "--");
-		view_append_quoted(&words, rule->value);
+		append_value(rule, &words);
 	}
 	view_put_view(acl, "words", &words);
 }
@@ -158,19 +176,14 @@ int render_pools_of(const struct render *render, const struct listener *listener
 	return 0;
 }
 
-/* HAProxy takes the address of a redirect for a log format: a '%' that is one is doubled. A prefix that is "/" alone is no log
- * format, and has none. */
+/* The target of the keyword "redirect" is text, unlike that of "http-request redirect", which is a log format. */
 static void put_redirect(const struct l7policy *policy, struct view *view)
 {
 	bool prefix = policy->action == L7POLICY_REDIRECT_PREFIX;
-	_cleanup_free_ char *target = NULL;
-	int r = quote_haproxy_format(prefix ? policy->redirect_prefix : policy->redirect_url, &target);
 
-	if (r < 0)
-		view->failure = r;
 	view_put(view, "code", policy->redirect_http_code ? json_integer(policy->redirect_http_code) : NULL);
 	view_put_own(view, "kind", prefix ? "prefix" : "location");
-	view_put_own(view, "target", target);
+	view_put_quoted(view, "target", prefix ? policy->redirect_prefix : policy->redirect_url);
 }
 
 void render_l7(const struct render *render, const struct listener *listener, struct view *frontend)

@@ -29,20 +29,6 @@ int quote_haproxy(const char *value, char **ret_word)
 	return text_finish(&word, ret_word, NULL);
 }
 
-int quote_haproxy_format(const char *value, char **ret_word)
-{
-	_cleanup_text_ struct text format = TEXT_INIT;
-
-	for (const char *p = value; *p; p++) {
-		if (*p == '%')
-			text_append_char(&format, '%');
-		text_append_char(&format, *p);
-	}
-	if (format.failed)
-		return -ENOMEM;
-	return quote_haproxy(text_peek(&format), ret_word);
-}
-
 int quote_haproxy_call(const char *function, const char *argument, char **ret_word)
 {
 	static const char plain_argument[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._";

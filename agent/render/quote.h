@@ -14,9 +14,6 @@
  * -EINVAL for a value with a control character: no quoting can keep a newline from ending the line. */
 int quote_haproxy(const char *value, char **ret_word);
 
-/* One word that HAProxy reads as a log format (manual, 8.2.4) which says exactly "value": a '%' is written twice. */
-int quote_haproxy_format(const char *value, char **ret_word);
-
 /* The sample expression "function(argument)" as one word. The argument is quoted for the expression (manual, 2.2: quotes
  * have a second level inside arguments), then the whole for the line. -EINVAL for a double quote or '\\' in the argument,
  * which that level cannot carry, and for control characters. */

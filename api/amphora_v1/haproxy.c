@@ -83,9 +83,10 @@ int amphora_put_action(const struct request *request, struct response *response,
 {
 	_cleanup_error_ struct error problem = ERROR_INIT;
 	_cleanup_instance_ struct instance *instance = NULL;
+	_cleanup_(control_result_done) struct control_result result = CONTROL_RESULT_INIT;
 	_cleanup_free_ char *words = NULL;
 	const char *name = request->parameters[1];
-	enum instance_action action = INSTANCE_START, done;
+	enum instance_action action = INSTANCE_START;
 	int r;
 
 	while (action < (enum instance_action)ELEMENTSOF(action_names) && strcasecmp(action_names[action], name) != 0)
@@ -98,7 +99,7 @@ int amphora_put_action(const struct request *request, struct response *response,
 	r = find(request, response, &instance, err);
 	if (r < 0 || !instance)
 		return r;
-	r = instance_control(instance, action, &done, &problem);
+	r = instance_control(instance, action, &result, &problem);
 	if (r < 0 && problem.code == ERROR_CONFLICT) {
 		*err = problem;
 		problem = ERROR_INIT;
@@ -109,7 +110,10 @@ int amphora_put_action(const struct request *request, struct response *response,
 			words = NULL;
 		return amphora_answer(response, 500, words ? words : "Error", error_message(&problem), err);
 	}
-	if (done_details(instance->id, done, &words) < 0)
+	if (result.done != INSTANCE_STOP &&
+		response_add_header(response, "Amphorad-Apply", "%s", plan_action_name(result.plan.action)) < 0)
+		return error_set_errno(err, -ENOMEM, "reply");
+	if (done_details(instance->id, result.done, &words) < 0)
 		words = NULL;
 	return amphora_answer(response, 202, "OK", words, err);
 }
