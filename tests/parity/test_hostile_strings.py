@@ -173,7 +173,8 @@ class Run:
         values = {}
         for field, mark in zip(fields, marked):
             value = field.value
-            values[mark.value] = value.replace("%", "%%") if field.kind.startswith("redirect_") else value
+            quoted = field.kind == "value" and len(value) > 1 and value[0] == value[-1] == '"'
+            values[mark.value] = value[1:-1] if quoted else value
             if value != mark.value:
                 self.accepted.setdefault(field.kind, set()).add(value)
         for got, expected in zip(lines, wanted):
