@@ -222,9 +222,9 @@ static void add_server(struct pool *pool, enum plan_phase phase, const struct se
 
 static void set_address(struct pool *pool, const struct server *before, const struct server *after, bool out)
 {
-	struct server_address address = {0};
+	struct plan_server_address address = {0};
 
-	if (server_same_address(before, after) || !server_address(after, &address))
+	if (server_same_address(before, after) || !plan_server_address(after, &address))
 		return;
 	planner_step(pool->planner, PLAN_PHASE_ADD, PLAN_EXPECT_CONTAINS, "by 'stats socket command'",
 		"set server %s/%s addr %s port %u", pool->name, after->name, address.ip, address.port);
@@ -335,7 +335,7 @@ static void append_name(struct text *names, const char *name)
 static enum way judge(
 	const struct pool *pool, const struct server *before, const struct server *after, struct text *names)
 {
-	struct server_address address;
+	struct plan_server_address address;
 	enum way way = WAY_NONE;
 
 	if (before->odd || after->odd) {
@@ -344,7 +344,7 @@ static enum way judge(
 	}
 	if (!server_same_address(before, after)) {
 		append_name(names, "address");
-		way = server_address(before, &address) && server_address(after, &address) ? WAY_RUNTIME : WAY_RELOAD;
+		way = plan_server_address(before, &address) && plan_server_address(after, &address) ? WAY_RUNTIME : WAY_RELOAD;
 	}
 	for (size_t i = server_next_difference(before, after, 0); i < SERVER_N_OPTIONS;
 		i = server_next_difference(before, after, i + 1)) {

@@ -197,10 +197,10 @@ static bool normalise_ip(const char *text, char ret[INET6_ADDRSTRLEN])
 	return inet_pton(family, text, bytes) == 1 && inet_ntop(family, bytes, ret, INET6_ADDRSTRLEN);
 }
 
-bool server_address(const struct server *server, struct server_address *ret)
+bool plan_server_address(const struct server *server, struct plan_server_address *ret)
 {
 	const char *colon = server->address ? strrchr(server->address, ':') : NULL;
-	struct server_address address = {0};
+	struct plan_server_address address = {0};
 	char text[INET6_ADDRSTRLEN + 2], *ip = text;
 	size_t length;
 	int64_t port;
@@ -274,11 +274,11 @@ bool server_check_is_tls(const struct server *server)
 
 bool server_same_address(const struct server *a, const struct server *b)
 {
-	struct server_address x, y;
+	struct plan_server_address x, y;
 
 	if (streq_null(a->address, b->address))
 		return true;
-	return server_address(a, &x) && server_address(b, &y) && x.port == y.port && streq(x.ip, y.ip);
+	return plan_server_address(a, &x) && plan_server_address(b, &y) && x.port == y.port && streq(x.ip, y.ip);
 }
 
 size_t server_next_difference(const struct server *a, const struct server *b, size_t from)
@@ -313,11 +313,11 @@ static bool is_addable(const struct option_row *row, const struct haproxy_versio
 const char *server_cannot_add(
 	const struct server *server, const struct haproxy_version *version, const struct plan_capabilities *can)
 {
-	struct server_address address;
+	struct plan_server_address address;
 
 	if (server->odd)
 		return "an option that the agent does not know";
-	if (!server_address(server, &address))
+	if (!plan_server_address(server, &address))
 		return server->address ? server->address : "no address";
 	if (server_weight(server) < 0)
 		return "weight";

@@ -66,11 +66,11 @@ struct server {
 void server_read(struct server *server, const struct cfg_line *line);
 
 /* An IP address with a port; false for names, port offsets and all other kinds of addresses. */
-struct server_address {
+struct plan_server_address {
 	char ip[INET6_ADDRSTRLEN];
 	uint16_t port;
 };
-bool server_address(const struct server *server, struct server_address *ret);
+bool plan_server_address(const struct server *server, struct plan_server_address *ret);
 /* Also in another spelling. */
 bool server_same_address(const struct server *a, const struct server *b);
 bool server_is_ip(const char *text);

@@ -401,9 +401,9 @@ static int compare_place(struct comparison *comparison, const struct row *row, c
 {
 	const char *check_address = server->options[SERVER_ADDR], *check_port = server->options[SERVER_PORT];
 	const char *const *is = row->values;
-	struct server_address address;
+	struct plan_server_address address;
 
-	if (server_address(server, &address) &&
+	if (plan_server_address(server, &address) &&
 		(!streq(is[COLUMN_ADDRESS], address.ip) || number(row, COLUMN_PORT) != address.port))
 		return differs(comparison, "server %s/%s is at %s port %s, not %s port %u", is[COLUMN_BACKEND],
 			is[COLUMN_SERVER], is[COLUMN_ADDRESS], is[COLUMN_PORT], address.ip, address.port);
