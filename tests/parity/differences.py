@@ -208,17 +208,15 @@ def unused_acls(cfg, lb):
 
 
 @difference
-def percent_in_redirects(cfg, lb):
-    """A % in the address of a redirect is doubled, because HAProxy takes the address for a log format: it refuses Octavia's
-    rendering of http://a/%20."""
+def quoted_values(cfg, lb):
+    """A value between double quotes is what is between them. Octavia lets users quote values with blanks and leaves the quotes to
+    HAProxy, which since they are HTML entities does not see them."""
     def edit(line):
-        for kind in ("location", "prefix"):
-            if kind in line:
-                at = line.index(kind) + 1
-                line[at] = line[at].replace("%", "%%")
-                break
+        regex = "reg" in line[3:-1]
+        if len(line[-1]) > 1 and line[-1][0] == line[-1][-1] == '"' and not regex:
+            line[-1] = line[-1][1:-1]
         return line
-    return edit_lines(cfg.of("frontend"), "redirect", edit)
+    return edit_lines(cfg.of("frontend"), "acl", edit)
 
 
 @difference

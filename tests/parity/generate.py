@@ -59,7 +59,8 @@ class Generator:
 
     def header_value(self):
         """octavia.common.constants.HTTP_HEADER_VALUE_REGEX"""
-        return self.word(string.ascii_letters + string.digits + "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~", most=20)
+        value = self.word(string.ascii_letters + string.digits + "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~", most=20)
+        return self.choice([value, value, value, f'"{value} {value}"'])
 
     def cookie_value(self):
         """HTTP_COOKIE_VALUE_REGEX"""

@@ -19,7 +19,7 @@ static void put(struct test_certificates *certificates, const char *name, const 
 	_cleanup_error_ struct error problem = ERROR_INIT;
 	bool created, changed;
 
-	if (certificate_store_put(certificates->store, name, pem, strlen(pem), &created, &changed, &problem) < 0)
+	if (certificate_store_put(certificates->store, name, pem, strlen(pem), &created, &changed, NULL, &problem) < 0)
 		fail_msg("%s: %s", name, error_message(&problem));
 }
 
