@@ -292,10 +292,7 @@ static int open_network(struct agent *agent, struct error *err)
 	};
 	int r = network_new(&settings, &agent->network, err);
 
-	if (r < 0)
-		return r;
-	r = network_prepare(agent->network, err);
-	return r < 0 ? error_wrap(err, r, "[amphorad] network_namespace (leave it empty to have HAProxy run here)") : 0;
+	return r < 0 ? r : network_prepare(agent->network, err);
 }
 
 static int load_template(struct agent *agent, struct error *err)

@@ -53,6 +53,8 @@ const struct route routes[] = {
 		"takes another port into the network namespace, or changes one that is there"},
 	{"GET", "/1.0/interface/{ip}", amphora_get_interface, BODY_NONE, 0, ERROR_STYLE_AMPHORA,
 		"the name of the interface that has an address"},
+	{"PUT", "/1.0/interface/{ip}/rules", amphora_put_rules, BODY_ANY, LIMIT_BODY_BYTES, ERROR_STYLE_AMPHORA,
+		"replaces the firewall rules of an interface"},
 	{"PUT", "/1.0/config", amphora_put_config, BODY_ANY, LIMIT_CONFIG_BYTES, ERROR_STYLE_AMPHORA,
 		"replaces amphora-agent.conf"},
 	{"PUT", "/1.0/certificate", amphora_put_server_certificate, BODY_ANY, LIMIT_CONFIG_BYTES,

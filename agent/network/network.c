@@ -11,6 +11,7 @@
 #include "agent/base/text.h"
 #include "agent/network/address.h"
 #include "agent/network/apply.h"
+#include "agent/network/firewall.h"
 #include "agent/network/link.h"
 #include "agent/network/netlink.h"
 #include "agent/network/plugged.h"
@@ -153,10 +154,14 @@ static int read_and_apply(const struct network *network, const struct work *work
 	struct error *err)
 {
 	const struct apply_context context = {work->namespace_fd, work->inside, network->settings.tools_dir};
+	const struct firewall_settings firewall = {network->settings.network_namespace, network->settings.base_path};
 	_cleanup_interface_ struct interface *interface = NULL;
 	int r;
 
 	r = interface_read(work->interfaces_fd, file, &interface, err);
+	/* No security group guards it: the firewall stands before it comes up. */
+	if (r == 0 && up && interface->is_sriov)
+		r = firewall_load(&firewall, err);
 	if (r < 0)
 		return r;
 	return up ? apply_up(&context, interface, err) : apply_down(&context, interface, err);
