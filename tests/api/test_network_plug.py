@@ -684,6 +684,23 @@ def test_kernel_parameters_stay_inside(agent, machine):
     assert [read(key) for key in keys] == ["0"] * 4
 
 
+def test_only_the_network_part_of_sysctl_d_is_copied(make_machine_agent):
+    """What "sysctl --system" in a namespace does to the whole machine."""
+    agent = make_machine_agent()
+    key = "/proc/sys/fs/inotify/max_user_instances"
+    before = agent.machine.run("cat", key).stdout.strip()
+    agent.machine.run("sh", "-c", "mount -t tmpfs tmpfs /etc/sysctl.d && printf 'net.ipv4.tcp_keepalive_time = 299\\n"
+        f"fs.inotify.max_user_instances = {int(before) + 1}\\n' >/etc/sysctl.d/99-test.conf")
+    try:
+        agent.start()
+        assert agent.machine.run("cat", key).stdout.strip() == before
+    finally:
+        agent.machine.run("sh", "-c", f"echo {before} >{key}")
+    inside = agent.machine.run("ip", "netns", "exec", NAMESPACE, "cat", "/proc/sys/net/ipv4/tcp_keepalive_time").stdout
+    if "systemd-sysctl cannot be run" not in agent.log:
+        assert inside.strip() == "299"
+
+
 # Rights
 
 
