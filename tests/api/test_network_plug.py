@@ -735,6 +735,11 @@ def world_answers(machine, port, *command):
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
+def clients_of(machine):
+    """Processes in the amphora's namespace."""
+    return machine.ip("netns", "pids", NAMESPACE).stdout.split()
+
+
 def test_dhcp(agent, machine, tmp_path):
     if not amphora.find_program("dnsmasq"):
         pytest.skip("dnsmasq is not installed")
@@ -753,11 +758,13 @@ def test_dhcp(agent, machine, tmp_path):
         lease = next(address for address in found if address != "10.10.0.9/32")
         assert lease.startswith("10.10.0.5") or lease == "10.10.0.60/24"
         assert json.loads((agent.interfaces / "eth1.json").read_text())["addresses"][0] == {"dhcp": True}
-        # It keeps the lease.
+        # It keeps the lease, and the client that is there.
         assert agent.interface("up", "all").returncode == 0
         assert machine.addresses("eth1") == found
+        assert len(clients_of(machine)) == 1
         assert agent.interface("down", "eth1").returncode == 0
         assert not machine.addresses("eth1")
+        assert not clients_of(machine)
     finally:
         server.terminate()
         server.wait()
