@@ -196,15 +196,27 @@ static void *run_call(void *argument)
 	return NULL;
 }
 
+/* All but those that the kernel raises for what a thread did wrong itself: blocked, they would end the process before a
+ * handler (a sanitizer's) was asked. */
+static void block_signals(sigset_t *ret_saved)
+{
+	static const int own_faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGSYS};
+	sigset_t blocked;
+
+	sigfillset(&blocked);
+	for (size_t i = 0; i < ELEMENTSOF(own_faults); i++)
+		sigdelset(&blocked, own_faults[i]);
+	pthread_sigmask(SIG_BLOCK, &blocked, ret_saved);
+}
+
 int namespace_run(int namespace_fd, namespace_function function, void *userdata)
 {
 	struct call call = {namespace_fd, function, userdata, 0};
-	sigset_t all, saved;
+	sigset_t saved;
 	pthread_t thread;
 	int r;
 
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &saved);
+	block_signals(&saved);
 	r = pthread_create(&thread, NULL, run_call, &call);
 	pthread_sigmask(SIG_SETMASK, &saved, NULL);
 	if (r != 0)

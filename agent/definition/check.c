@@ -62,6 +62,14 @@ int check_unique(json_t *set, const char *key, const struct location *where, enu
 	return 0;
 }
 
+int check_port(struct check *check, const char *transport, int64_t port, const struct location *where, struct error *err)
+{
+	char key[32];
+
+	snprintf(key, sizeof(key), "%s:%lld", transport, (long long)port);
+	return check_unique(check->ports, key, where, ERROR_CONFLICT, "this port is taken", err);
+}
+
 int check_derive_id(char id[UUID_SIZE], const char *parent, const char *kind, const char *name)
 {
 	_cleanup_free_ char *full = NULL;
@@ -83,186 +91,51 @@ bool check_vip_of_version(const struct check *check, bool ipv6)
 	return false;
 }
 
-/* {"name": …} or {"id": …} alone refers to a pool of the load balancer's list. */
-static bool pool_is_reference(const struct pool *pool)
-{
-	return pool->protocol < 0 && pool->lb_algorithm < 0 && !pool->members && !pool->healthmonitor &&
-		!pool->session_persistence && (pool->id[0] || check_has_name(pool->name));
-}
-
-static const struct pool *find_listed_pool(const struct load_balancer *lb, const struct pool *reference)
-{
-	for (size_t i = 0; i < lb->n_pools; i++)
-		if (reference->id[0] ? streq(lb->pools[i].id, reference->id)
-				     : streq_null(lb->pools[i].name, reference->name))
-			return &lb->pools[i];
-	return NULL;
-}
-
-static int adopt_pool(struct load_balancer *lb, struct pool *pool)
-{
-	struct pool *grown = reallocarray(lb->pools, lb->n_pools + 1, sizeof(*grown));
-
-	if (!grown)
-		return -ENOMEM;
-	lb->pools = grown;
-	lb->pools[lb->n_pools++] = *pool;
-	memset(pool, 0, sizeof(*pool)); /* its fields belong to the list now */
-	return 0;
-}
-
-/* A pool that stands in a listener or policy moves to the load balancer's list and is referred to by its id. "slot" stays if it
- * only refers to a pool, which may stand in the document further down. */
-static int move_nested_pool(struct check *check, struct pool *nested, char **id, const char *owner,
-	const struct location *where, struct error *err)
-{
-	int r;
-
-	if (*id)
-		return location_error(where, ERROR_INVALID, err, "must not be given together with an id of a pool");
-	if (pool_is_reference(nested))
-		return 0;
-	r = check_pool(check, nested, owner, where, err);
-	if (r < 0)
-		return r;
-	*id = strdup(nested->id);
-	if (!*id)
-		return -ENOMEM;
-	if (check->lb->n_pools >= LIMIT_POOLS)
-		return location_error(where, ERROR_TOO_LARGE, err, "more than %d pools in all", LIMIT_POOLS);
-	return adopt_pool(check->lb, nested);
-}
-
-static int move_nested_pools(struct check *check, struct listener *listener, const struct location *where,
-	struct error *err)
-{
-	struct location pool = {where, "default_pool", 0}, policies = {where, "l7policies", 0};
-	int r = 0;
-
-	if (listener->default_pool)
-		r = move_nested_pool(check, listener->default_pool, &listener->default_pool_id, listener->id, &pool, err);
-	for (size_t i = 0; r == 0 && i < listener->n_l7policies; i++) {
-		struct l7policy *policy = &listener->l7policies[i];
-		struct location item = {&policies, NULL, i}, redirect = {&item, "redirect_pool", 0};
-
-		if (policy->redirect_pool)
-			r = move_nested_pool(
-				check, policy->redirect_pool, &policy->redirect_pool_id, policy->id, &redirect, err);
-	}
-	return r;
-}
-
-/* VALID_LISTENER_POOL_PROTOCOL_MAP of octavia/common/constants.py. */
-static int check_protocols(const struct listener *listener, const struct pool *pool, const struct location *where,
-	struct error *err)
-{
-#define POOL(protocol) (1U << POOL_##protocol)
-	static const unsigned allowed[_LISTENER_PROTOCOL_MAX] = {
-		[LISTENER_TCP] = POOL(HTTP) | POOL(HTTPS) | POOL(PROXY) | POOL(PROXYV2) | POOL(TCP),
-		[LISTENER_HTTP] = POOL(HTTP) | POOL(PROXY) | POOL(PROXYV2),
-		[LISTENER_HTTPS] = POOL(HTTPS) | POOL(PROXY) | POOL(PROXYV2) | POOL(TCP),
-		[LISTENER_TERMINATED_HTTPS] = POOL(HTTP) | POOL(PROXY) | POOL(PROXYV2),
-		[LISTENER_UDP] = POOL(UDP),
-		[LISTENER_SCTP] = POOL(SCTP),
-		[LISTENER_PROMETHEUS] = 0,
-	};
-#undef POOL
-
-	if (listener->protocol == LISTENER_PROMETHEUS)
-		return location_error(where, ERROR_INVALID, err,
-			"Protocol PROMETHEUS listeners can not have child objects.");
-	if (allowed[listener->protocol] & (1U << pool->protocol))
-		return 0;
-	return location_error(where, ERROR_INVALID, err,
-		"The pool protocol '%s' is invalid while the listener protocol is '%s'.",
-		pool_protocol_names[pool->protocol], listener_protocol_names[listener->protocol]);
-}
-
-/* Ends with "id" naming a pool of the list that the listener can use, or with no id. */
-static int resolve_pool(struct check *check, const struct listener *listener, struct pool **nested, char **id,
-	const struct location *nested_where, const struct location *id_where, struct error *err)
-{
-	const struct location *where = *nested ? nested_where : id_where;
-	const struct pool *pool;
-
-	if (*nested && !*id) {
-		pool = find_listed_pool(check->lb, *nested);
-		if (!pool)
-			return location_error(nested_where, ERROR_INVALID, err, "no pool of that %s in this load balancer",
-				(*nested)->id[0] ? "id" : "name");
-		*id = strdup(pool->id);
-		if (!*id)
-			return -ENOMEM;
-	}
-	if (*nested) {
-		object_done(&pool_type, *nested);
-		free(TAKE_PTR(*nested));
-	}
-	if (!*id)
-		return 0;
-	pool = load_balancer_find_pool(check->lb, *id);
-	if (!pool)
-		return location_error(id_where, ERROR_INVALID, err, "no such pool in this load balancer");
-	return check_protocols(listener, pool, where, err);
-}
-
-static int resolve_pools(struct check *check, struct listener *listener, const struct location *where,
-	struct error *err)
-{
-	struct location nested = {where, "default_pool", 0}, id = {where, "default_pool_id", 0},
-			policies = {where, "l7policies", 0};
-	int r;
-
-	r = resolve_pool(check, listener, &listener->default_pool, &listener->default_pool_id, &nested, &id, err);
-	for (size_t i = 0; r == 0 && i < listener->n_l7policies; i++) {
-		struct l7policy *policy = &listener->l7policies[i];
-		struct location item = {&policies, NULL, i}, redirect = {&item, "redirect_pool", 0},
-				redirect_id = {&item, "redirect_pool_id", 0};
-
-		r = resolve_pool(check, listener, &policy->redirect_pool, &policy->redirect_pool_id, &redirect,
-			&redirect_id, err);
-	}
-	return r;
-}
-
-static int by_position(const void *a, const void *b)
-{
-	const struct l7policy *first = a, *second = b;
-
-	return first->position < second->position ? -1 : first->position > second->position;
-}
-
-/* Positions become 1, 2, 3 …; those of equal position, or none, stay in the order of the document. */
-static void order_policies(struct listener *listener)
-{
-	/* glibc's qsort() may be unstable: insertion, for lists of LIMIT_L7POLICIES at most. */
-	for (size_t i = 1; i < listener->n_l7policies; i++) {
-		struct l7policy policy = listener->l7policies[i];
-		size_t j = i;
-
-		for (; j > 0 && by_position(&listener->l7policies[j - 1], &policy) > 0; j--)
-			listener->l7policies[j] = listener->l7policies[j - 1];
-		listener->l7policies[j] = policy;
-	}
-	for (size_t i = 0; i < listener->n_l7policies; i++)
-		listener->l7policies[i].position = (int64_t)i + 1;
-}
-
+/* Of one address each, as of one subnet each (octavia/api/v2/controllers/load_balancer.py,
+ * _validate_subnets_share_network_but_no_duplicates()). */
 static int check_additional_vips(const struct check *check, struct error *err)
 {
+	const struct load_balancer *lb = check->lb;
 	struct location root = {NULL, "loadbalancer", 0}, list = {&root, "additional_vips", 0};
 
-	for (size_t i = 0; i < check->lb->n_additional_vips; i++) {
-		const char *address = check->lb->additional_vips[i].ip_address;
-		struct location item = {&list, NULL, i}, field = {&item, "ip_address", 0};
+	for (size_t i = 0; i < lb->n_additional_vips; i++) {
+		const struct additional_vip *vip = &lb->additional_vips[i];
+		struct location item = {&list, NULL, i}, address = {&item, "ip_address", 0}, subnet = {&item, "subnet_id", 0};
+		bool same_subnet = vip->subnet_id && streq_null(lb->vip_subnet_id, vip->subnet_id);
 
-		if (streq_null(check->vip_address, address))
-			return location_error(&field, ERROR_CONFLICT, err, "is the VIP itself");
-		for (size_t j = 0; j < i; j++)
-			if (streq(check->lb->additional_vips[j].ip_address, address))
-				return location_error(&field, ERROR_CONFLICT, err, "is there twice");
+		if (streq_null(check->vip_address, vip->ip_address))
+			return location_error(&address, ERROR_CONFLICT, err, "is the VIP itself");
+		for (size_t j = 0; j < i; j++) {
+			if (streq(lb->additional_vips[j].ip_address, vip->ip_address))
+				return location_error(&address, ERROR_CONFLICT, err, "is there twice");
+			same_subnet |= vip->subnet_id && streq_null(lb->additional_vips[j].subnet_id, vip->subnet_id);
+		}
+		if (same_subnet)
+			return location_error(&subnet, ERROR_INVALID, err,
+				"Duplicate VIP subnet(s) specified. Only one IP can be bound per subnet.");
 	}
 	return 0;
+}
+
+static bool addresses_meet(const char *a, const char *b)
+{
+	static const char *const wildcards[] = {"0.0.0.0", "::"};
+
+	for (size_t i = 0; i < ELEMENTSOF(wildcards); i++)
+		if (streq(a, wildcards[i]) || streq(b, wildcards[i]))
+			return true;
+	return streq(a, b);
+}
+
+/* Whether a port of this address is a port of a VIP. */
+static bool is_address_of_vip(const struct check *check, const char *address)
+{
+	if (!address || !check->vip_address || addresses_meet(address, check->vip_address))
+		return true;
+	for (size_t i = 0; i < check->lb->n_additional_vips; i++)
+		if (addresses_meet(address, check->lb->additional_vips[i].ip_address))
+			return true;
+	return false;
 }
 
 static int check_stats_page(struct check *check, struct error *err)
@@ -270,7 +143,6 @@ static int check_stats_page(struct check *check, struct error *err)
 	const struct stats_page *page = check->lb->stats_page;
 	struct location root = {NULL, "loadbalancer", 0}, field = {&root, "stats_page", 0}, port = {&field, "port", 0},
 			user = {&field, "username", 0}, hash = {&field, "password_hash", 0};
-	char key[32];
 
 	if (!page)
 		return 0;
@@ -278,10 +150,9 @@ static int check_stats_page(struct check *check, struct error *err)
 		return location_error(&hash, ERROR_INVALID, err, "is required with a username");
 	if (!page->username && page->password_hash)
 		return location_error(&user, ERROR_INVALID, err, "is required with a password_hash");
-	if (page->address && !streq_null(page->address, check->vip_address))
+	if (!is_address_of_vip(check, page->address))
 		return 0;
-	snprintf(key, sizeof(key), "TCP:%lld", (long long)page->port);
-	return check_unique(check->ports, key, &port, ERROR_CONFLICT, "this port is taken", err);
+	return check_port(check, "TCP", page->port, &port, err);
 }
 
 typedef int (*listener_check)(
@@ -317,13 +188,15 @@ int definition_check(struct load_balancer *lb, const char *lb_id, const struct d
 	struct error *err)
 {
 	json_auto_t *pool_ids = json_object(), *member_ids = json_object(), *monitor_ids = json_object(),
-		    *listener_ids = json_object(), *l7_ids = json_object(), *ports = json_object();
+		    *listener_ids = json_object(), *l7_ids = json_object(), *ports = json_object(),
+		    *pools_by_id = json_object(), *pools_by_name = json_object();
 	struct check check = {lb, lb->vip_address ? lb->vip_address : defaults->vip_address, pool_ids, member_ids,
-		monitor_ids, listener_ids, l7_ids, ports};
+		monitor_ids, listener_ids, l7_ids, ports, pools_by_id, pools_by_name};
 	struct location root = {NULL, "loadbalancer", 0}, id = {&root, "id", 0};
 	int r;
 
-	if (!pool_ids || !member_ids || !monitor_ids || !listener_ids || !l7_ids || !ports)
+	if (!pool_ids || !member_ids || !monitor_ids || !listener_ids || !l7_ids || !ports || !pools_by_id ||
+		!pools_by_name)
 		return -ENOMEM;
 	if (lb->id[0] && !streq(lb->id, lb_id))
 		return location_error(&id, ERROR_INVALID, err, "differs from the id in the path");
@@ -335,12 +208,12 @@ int definition_check(struct load_balancer *lb, const char *lb_id, const struct d
 	if (r == 0)
 		r = each_listener(&check, check_listener, err);
 	if (r == 0)
-		r = each_listener(&check, move_nested_pools, err);
+		r = each_listener(&check, check_move_nested_pools, err);
 	if (r == 0)
-		r = each_listener(&check, resolve_pools, err);
+		r = each_listener(&check, check_resolve_pools, err);
 	if (r == 0)
 		r = check_stats_page(&check, err);
 	for (size_t i = 0; r == 0 && i < lb->n_listeners; i++)
-		order_policies(&lb->listeners[i]);
+		check_order_l7policies(&lb->listeners[i]);
 	return r;
 }

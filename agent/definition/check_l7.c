@@ -27,15 +27,39 @@ static int check_rule_value(const struct l7rule *rule, const struct location *wh
 {
 	struct location field = {where, "value", 0};
 	const char *wanted = NULL;
-	int64_t number;
 
 	if (rule->type == L7RULE_SSL_CONN_HAS_CERT && strcasecmp(rule->value, "true") != 0)
 		wanted = "must be True";
-	else if (rule->type == L7RULE_SSL_VERIFY_RESULT && (text_to_int64(rule->value, &number) < 0 || number < 0))
-		wanted = "must be an integer, 0 or more";
-	else if (rule->compare_type != L7RULE_REGEX && rule_rules[rule->type].value_check)
+	else if (rule->type == L7RULE_SSL_VERIFY_RESULT)
+		wanted = grammar_verify_result(rule->value);
+	else if (rule->compare_type == L7RULE_REGEX)
+		wanted = grammar_regex(rule->value);
+	else if (rule_rules[rule->type].value_check)
 		wanted = rule_rules[rule->type].value_check(rule->value);
 	return wanted ? location_error(&field, ERROR_INVALID, err, "%s", wanted) : 0;
+}
+
+/* From what it says; where several of a policy say the same, from their number, too. */
+static int derive_rule_id(const struct check *check, const struct l7policy *policy, struct l7rule *rule)
+{
+	for (unsigned n = 1; !rule->id[0]; n++) {
+		_cleanup_free_ char *natural = NULL;
+		char number[16] = "";
+		int r;
+
+		if (n > 1)
+			snprintf(number, sizeof(number), " %u", n);
+		if (asprintf(&natural, "%s %s %s%s %s%s", l7rule_type_names[rule->type],
+			    l7rule_compare_type_names[rule->compare_type], rule->invert ? "not " : "",
+			    rule->key ? rule->key : "", rule->value, number) < 0)
+			return -ENOMEM;
+		r = check_derive_id(rule->id, policy->id, "rule", natural);
+		if (r < 0)
+			return r;
+		if (json_object_get(check->l7_ids, rule->id))
+			rule->id[0] = '\0';
+	}
+	return 0;
 }
 
 static int check_rule(struct check *check, const struct l7policy *policy, struct l7rule *rule,
@@ -43,7 +67,6 @@ static int check_rule(struct check *check, const struct l7policy *policy, struct
 {
 	struct location key = {where, "key", 0}, compare = {where, "compare_type", 0}, id = {where, "id", 0};
 	const char *type = l7rule_type_names[rule->type], *wanted;
-	_cleanup_free_ char *natural = NULL;
 	int r;
 
 	if (rule_rules[rule->type].key && !rule->key)
@@ -58,14 +81,10 @@ static int check_rule(struct check *check, const struct l7policy *policy, struct
 	r = check_rule_value(rule, where, err);
 	if (r < 0)
 		return r;
-	if (asprintf(&natural, "%s %s %s%s %s", type, l7rule_compare_type_names[rule->compare_type],
-		    rule->invert ? "not " : "", rule->key ? rule->key : "", rule->value) < 0)
-		return -ENOMEM;
-	r = check_derive_id(rule->id, policy->id, "rule", natural);
+	r = derive_rule_id(check, policy, rule);
 	if (r < 0)
 		return r;
-	return check_unique(check->l7_ids, rule->id, &id, ERROR_CONFLICT,
-		"another rule has this id, or says the same and has no id", err);
+	return check_unique(check->l7_ids, rule->id, &id, ERROR_CONFLICT, "this id is taken", err);
 }
 
 /* Each action has a target of its own, and no other. */
@@ -134,7 +153,6 @@ static int check_policy(struct check *check, const struct listener *listener, st
 	return r;
 }
 
-/* Before the list is put in order, so that pointers into the document stay right. */
 int check_l7policies(struct check *check, struct listener *listener, const struct location *where, struct error *err)
 {
 	struct location list = {where, "l7policies", 0};
@@ -155,4 +173,21 @@ int check_l7policies(struct check *check, struct listener *listener, const struc
 			return r;
 	}
 	return 0;
+}
+
+/* As Octavia does when it takes the policies one after the other (octavia/db/repositories.py, L7PolicyRepository.create()):
+ * each goes to its position, before one that is there already, or to the end. */
+void check_order_l7policies(struct listener *listener)
+{
+	struct l7policy *list = listener->l7policies;
+
+	for (size_t i = 0; i < listener->n_l7policies; i++) {
+		struct l7policy policy = list[i];
+		size_t place = policy.position - 1 < (int64_t)i ? (size_t)(policy.position - 1) : i;
+
+		memmove(&list[place + 1], &list[place], (i - place) * sizeof(*list));
+		list[place] = policy;
+	}
+	for (size_t i = 0; i < listener->n_l7policies; i++)
+		list[i].position = (int64_t)i + 1;
 }

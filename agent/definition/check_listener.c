@@ -68,12 +68,36 @@ static int check_certificates(const struct listener *listener, const struct loca
 	return 0;
 }
 
+/* A wish for a version or a cipher that nothing follows would be a false comfort: Octavia takes it without a word. */
+static int check_tls_parameters(const struct listener *listener, const struct location *where, struct error *err)
+{
+	const struct {
+		const char *name;
+		bool given;
+	} parameters[] = {
+		{"tls_ciphers", listener->tls_ciphers},
+		{"tls_versions", listener->tls_versions},
+		{"alpn_protocols", listener->alpn_protocols},
+	};
+
+	for (size_t i = 0; i < ELEMENTSOF(parameters); i++) {
+		struct location field = {where, parameters[i].name, 0};
+
+		if (parameters[i].given && !ends_tls(listener))
+			return location_error(&field, ERROR_INVALID, err, "is allowed where TLS ends only, not on this %s "
+				"listener", listener_protocol_names[listener->protocol]);
+	}
+	return 0;
+}
+
 static int check_tls(struct listener *listener, const struct location *where, struct error *err)
 {
 	struct location max_age = {where, "hsts_max_age", 0};
 	int r;
 
 	r = check_certificates(listener, where, err);
+	if (r == 0)
+		r = check_tls_parameters(listener, where, err);
 	if (r < 0)
 		return r;
 	if ((listener->hsts_include_subdomains || listener->hsts_preload) && listener->hsts_max_age_s < 0)
@@ -83,7 +107,8 @@ static int check_tls(struct listener *listener, const struct location *where, st
 	if (listener->hsts_max_age_s >= 0 && listener->protocol != LISTENER_TERMINATED_HTTPS)
 		return location_error(&max_age, ERROR_INVALID, err,
 			"The HSTS feature can only be used for listeners using the TERMINATED_HTTPS protocol.");
-	if (!ends_tls(listener))
+	/* Not of PROMETHEUS, whose listeners Octavia leaves to HAProxy's defaults (octavia/db/prepare.py). */
+	if (listener->protocol != LISTENER_TERMINATED_HTTPS)
 		return 0;
 	r = check_default_string(&listener->tls_ciphers, check_default_ciphers);
 	if (r == 0)
@@ -91,20 +116,6 @@ static int check_tls(struct listener *listener, const struct location *where, st
 	if (r == 0)
 		r = check_default_strings(&listener->alpn_protocols, check_default_alpn_protocols);
 	return r;
-}
-
-/* A port is taken once for each of TCP, UDP and SCTP; L4_PROTOCOL_MAP of octavia/common/constants.py. */
-static int check_port(struct check *check, const struct listener *listener, const struct location *where,
-	struct error *err)
-{
-	struct location field = {where, "protocol_port", 0};
-	const char *transport = listener->protocol == LISTENER_UDP ? "UDP"
-		: listener->protocol == LISTENER_SCTP		   ? "SCTP"
-								   : "TCP";
-	char port[32];
-
-	snprintf(port, sizeof(port), "%s:%lld", transport, (long long)listener->protocol_port);
-	return check_unique(check->ports, port, &field, ERROR_CONFLICT, "this port is taken", err);
 }
 
 static int check_allowed_cidrs(const struct check *check, const struct listener *listener,
@@ -144,7 +155,7 @@ static int check_proxy_protocol(const struct listener *listener, const struct lo
 
 int check_listener(struct check *check, struct listener *listener, const struct location *where, struct error *err)
 {
-	struct location id = {where, "id", 0};
+	struct location id = {where, "id", 0}, port = {where, "protocol_port", 0};
 	char natural[64];
 	int r;
 
@@ -157,7 +168,7 @@ int check_listener(struct check *check, struct listener *listener, const struct 
 	r = check_unique(check->listener_ids, listener->id, &id, ERROR_CONFLICT,
 		"another listener has this id, or the same name and no id", err);
 	if (r == 0)
-		r = check_port(check, listener, where, err);
+		r = check_port(check, listener_transport(listener), listener->protocol_port, &port, err);
 	if (r == 0)
 		r = check_insert_headers(listener, where, err);
 	if (r == 0)

@@ -16,9 +16,11 @@ static bool is_proxy(const struct pool *pool)
 }
 
 /* keepalived knows clients by their address alone; it, and only it, has a time and a network for them. */
-static int check_persistence_protocol(const struct pool *pool, const struct location *where, struct error *err)
+static int check_persistence_protocol(const struct check *check, const struct pool *pool, const struct location *where,
+	struct error *err)
 {
 	const struct session_persistence *persistence = pool->session_persistence;
+	const char *network = persistence->persistence_granularity;
 	struct location type = {where, "type", 0}, timeout = {where, "persistence_timeout", 0},
 			granularity = {where, "persistence_granularity", 0};
 
@@ -26,13 +28,18 @@ static int check_persistence_protocol(const struct pool *pool, const struct loca
 		return location_error(&type, ERROR_INVALID, err,
 			"Session persistence of type %s is not supported for UDP/SCTP protocol pools.",
 			persistence_type_names[persistence->type]);
-	if (is_lvs(pool) || (!persistence->persistence_timeout_s && !persistence->persistence_granularity))
-		return 0;
-	return location_error(persistence->persistence_timeout_s ? &timeout : &granularity, ERROR_INVALID, err,
-		"persistence_timeout and persistence_granularity is only for UDP and SCTP protocol pools.");
+	if (!is_lvs(pool) && (persistence->persistence_timeout_s || network))
+		return location_error(network ? &granularity : &timeout, ERROR_INVALID, err,
+			"persistence_timeout and persistence_granularity is only for UDP and SCTP protocol pools.");
+	/* keepalived.conf(5), persistence_granularity: a mask for IPv4, a prefix length for IPv6. */
+	if (network && !check_vip_of_version(check, !strchr(network, '.')))
+		return location_error(&granularity, ERROR_INVALID, err, "must be a %s with the VIP %s",
+			strchr(network, '.') ? "prefix length" : "netmask", check->vip_address);
+	return 0;
 }
 
-static int check_persistence(const struct pool *pool, const struct location *where, struct error *err)
+static int check_persistence(const struct check *check, const struct pool *pool, const struct location *where,
+	struct error *err)
 {
 	const struct session_persistence *persistence = pool->session_persistence;
 	struct location object = {where, "session_persistence", 0};
@@ -44,7 +51,7 @@ static int check_persistence(const struct pool *pool, const struct location *whe
 		return location_error(&cookie, ERROR_INVALID, err, "is required with type APP_COOKIE");
 	if (persistence->type != PERSISTENCE_APP_COOKIE && persistence->cookie_name)
 		return location_error(&cookie, ERROR_INVALID, err, "is allowed with type APP_COOKIE only");
-	return check_persistence_protocol(pool, &object, err);
+	return check_persistence_protocol(check, pool, &object, err);
 }
 
 /* HTTP and HTTPS monitors get Octavia's defaults, others must not have HTTP's fields. */
@@ -61,7 +68,6 @@ static int check_http_monitor(struct health_monitor *monitor, const struct locat
 		{"http_version", &monitor->http_version, NULL},
 		{"domain_name", &monitor->domain_name, NULL},
 	};
-
 	bool http = monitor->type == MONITOR_HTTP || monitor->type == MONITOR_HTTPS;
 
 	for (size_t i = 0; i < ELEMENTSOF(http_fields); i++) {
@@ -119,9 +125,9 @@ static int check_monitor(struct check *check, struct pool *pool, const struct lo
 		r = check_monitor_protocol(pool, monitor, &object, err);
 	if (r < 0)
 		return r;
-	if (monitor->proxy_protocol == MONITOR_PROXY_ON && !is_proxy(pool))
+	if (monitor->proxy_protocol == MONITOR_PROXY_ON && (!is_proxy(pool) || monitor->type == MONITOR_PING))
 		return location_error(&proxy, ERROR_INVALID, err,
-			"can be on only in a pool of protocol PROXY or PROXYV2");
+			"can be on only in a pool of protocol PROXY or PROXYV2, and not with type PING");
 	r = check_derive_id(monitor->id, pool->id, "healthmonitor", "");
 	if (r < 0)
 		return r;
@@ -149,12 +155,16 @@ static int check_tls(struct pool *pool, const struct location *where, struct err
 	return r;
 }
 
-/* IPVS does not translate between the versions (Octavia's driver: _validate_members()). */
+/* The cloud's metadata service is no member; IPVS does not translate between the versions of IP (Octavia's driver:
+ * _validate_members()). */
 static int check_member_address(const struct check *check, const struct pool *pool, const struct member *member,
 	const struct location *where, struct error *err)
 {
+	static const char metadata[] = "169.254.169.254"; /* reserved_ips of Octavia's configuration */
 	struct location address = {where, "address", 0};
 
+	if (streq(member->address, metadata))
+		return location_error(&address, ERROR_INVALID, err, "%s is not a valid option for member address", metadata);
 	if (!is_lvs(pool) || check_vip_of_version(check, grammar_is_ipv6(member->address)))
 		return 0;
 	return location_error(&address, ERROR_UNSUPPORTED, err,
@@ -231,7 +241,7 @@ int check_pool(struct check *check, struct pool *pool, const char *unnamed, cons
 		"another pool has this id, or the same name and no id", err);
 	if (r < 0)
 		return r;
-	r = check_persistence(pool, where, err);
+	r = check_persistence(check, pool, where, err);
 	if (r == 0)
 		r = check_monitor(check, pool, where, err);
 	if (r == 0)

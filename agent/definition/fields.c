@@ -45,7 +45,7 @@ static const struct field session_persistence_fields[] = {
 		.minimum = 1, .maximum = LIMIT_NAME, .check = grammar_cookie_name},
 	{"persistence_timeout", FIELD_INTEGER,
 		.offset = offsetof(struct session_persistence, persistence_timeout_s), .minimum = 1,
-		.maximum = LIMIT_POSITION},
+		.maximum = LIMIT_PERSISTENCE_TIMEOUT_S},
 	STRING(persistence_granularity, session_persistence, .maximum = 64, .check = grammar_netmask),
 	END,
 };
@@ -144,7 +144,7 @@ const struct object_type additional_vip_type = {
 static const struct field stats_page_fields[] = {
 	{"address", FIELD_ADDRESS, .offset = offsetof(struct stats_page, address)},
 	PORT(port, stats_page, .flags = FIELD_REQUIRED),
-	STRING(uri, stats_page, .maximum = LIMIT_URL_PATH, .default_text = "/", .check = grammar_url_path),
+	STRING(uri, stats_page, .maximum = LIMIT_URL_PATH, .default_text = "/", .check = grammar_stats_uri),
 	STRING(username, stats_page, .maximum = LIMIT_NAME, .check = grammar_user_name),
 	STRING(password_hash, stats_page, .maximum = LIMIT_NAME, .check = grammar_password_hash),
 	END,

@@ -20,6 +20,10 @@ const char *grammar_domain_name(const char *value);    /* RFC 1123, with Octavia
 const char *grammar_header_name(const char *value);    /* RFC 9110, 5.1: token */
 /* RFC 9110, 5.5, without blanks; with blanks between a pair of double quotes, which are not part of the value. */
 const char *grammar_header_value(const char *value);
+/* Brackets closed, something before each quantifier, nothing escaped at the end; the rest is HAProxy's to judge. */
+const char *grammar_regex(const char *value);
+const char *grammar_verify_result(const char *value);  /* X509_V_…: a number */
+const char *grammar_stats_uri(const char *value);      /* RFC 3986, 3.3: path-absolute */
 const char *grammar_cookie_value(const char *value);   /* RFC 6265, 4.1.1: cookie-octets */
 const char *grammar_url(const char *value);            /* RFC 3986: http or https, with a host */
 const char *grammar_tls_ciphers(const char *value);    /* OpenSSL's ciphers(1): names, operators, ':' */

@@ -27,6 +27,15 @@ static bool is_visible(const char *value, size_t length, const char *also)
 	return true;
 }
 
+/* Digits alone: text_to_int64() takes a sign, too. */
+static bool is_number(const char *value, int64_t minimum, int64_t maximum)
+{
+	int64_t number;
+
+	return isdigit((unsigned char)value[0]) && text_to_int64(value, &number) == 0 && number >= minimum &&
+		number <= maximum;
+}
+
 const char *grammar_header_name(const char *value)
 {
 	return is_of(value, strlen(value), TOKEN_MARKS) ? NULL
@@ -53,9 +62,9 @@ const char *grammar_header_value(const char *value)
 
 const char *grammar_cookie_value(const char *value)
 {
-	return is_of(value, strlen(value), "!#$%&'()*+-./:<=>?@[]^_`{|}~")
+	return is_of(value, strlen(value), "!#$%&'()*+,-./:<=>?@[]^_`{|}~")
 		? NULL
-		: "must be letters, digits and !#$%&'()*+-./:<=>?@[]^_`{|}~";
+		: "must be letters, digits and !#$%&'()*+,-./:<=>?@[]^_`{|}~";
 }
 
 const char *grammar_tls_ciphers(const char *value)
@@ -92,17 +101,26 @@ const char *grammar_uuid(const char *value)
 const char *grammar_netmask(const char *value)
 {
 	struct in_addr mask;
-	int64_t prefix;
 
 	if (inet_pton(AF_INET, value, &mask) == 1) {
 		uint32_t host = ~ntohl(mask.s_addr);
 
 		if (mask.s_addr != 0 && (host & (host + 1)) == 0)
 			return NULL;
-	} else if (text_to_int64(value, &prefix) == 0 && prefix >= 1 && prefix <= 128) {
+	} else if (is_number(value, 1, 128)) {
 		return NULL;
 	}
 	return "must be a netmask like 255.255.255.0, or for IPv6 a prefix length from 1 to 128";
+}
+
+const char *grammar_verify_result(const char *value)
+{
+	return is_number(value, 0, INT32_MAX) ? NULL : "must be an integer, 0 or more";
+}
+
+const char *grammar_stats_uri(const char *value)
+{
+	return grammar_url_path(value) || strchr(value, '?') ? "must be a URL path without a query" : NULL;
 }
 
 const char *grammar_user_name(const char *value)
@@ -137,19 +155,21 @@ static bool is_uri(const char *value)
 	return true;
 }
 
-/* host [":" port], without user information: a redirect is no place for it. */
+/* RFC 3986, 3.2: [ userinfo "@" ] host [ ":" port ]. */
 static bool is_authority(const char *value, size_t length)
 {
 	_cleanup_free_ char *copy = strndup(value, length);
-	char *host = copy, *port;
+	char *host, *port, *end;
 	struct in6_addr address;
-	int64_t number;
 
 	if (!copy)
 		return false;
+	end = strrchr(copy, '@');
+	if (end && strcspn(copy, "@[]") != (size_t)(end - copy))
+		return false;
+	host = end ? end + 1 : copy;
 	if (host[0] == '[') {
-		char *end = strchr(host, ']');
-
+		end = strchr(host, ']');
 		if (!end || (end[1] && end[1] != ':'))
 			return false;
 		port = end[1] == ':' ? end + 2 : NULL;
@@ -163,7 +183,7 @@ static bool is_authority(const char *value, size_t length)
 		if (grammar_domain_name(host))
 			return false;
 	}
-	return !port || !port[0] || (text_to_int64(port, &number) == 0 && number >= 0 && number <= 65535);
+	return !port || !port[0] || is_number(port, 0, 65535);
 }
 
 const char *grammar_url(const char *value)

@@ -15,7 +15,7 @@ enum {
 	LIMIT_POOLS = 2000,
 	LIMIT_MEMBERS_PER_POOL = 10000,
 	LIMIT_CIDRS_PER_LISTENER = 10000,
-	LIMIT_L7POLICIES = 200,           /* of a listener */
+	LIMIT_L7POLICIES = 1000,          /* of a listener */
 	LIMIT_L7RULES = 50,               /* of a policy; octavia/common/constants.py */
 	LIMIT_POSITION = 2147483647,
 	LIMIT_SNI = 1000,                 /* certificates of a listener */
@@ -29,5 +29,6 @@ enum {
 	LIMIT_PROJECT_ID = 36,
 	LIMIT_URL_PATH = 2048,
 	LIMIT_REVISIONS = 10,
+	LIMIT_PERSISTENCE_TIMEOUT_S = 31 * 24 * 60 * 60, /* 31 days: what keepalived takes */
 	LIMIT_TIMEOUT_MS = 24 * 24 * 60 * 60 * 1000, /* 24 days: what HAProxy's timers hold */
 };

@@ -336,10 +336,16 @@ void load_balancer_unref(struct load_balancer *lb);
 DEFINE_CLEANUP(struct load_balancer *, load_balancer_unref);
 #define _cleanup_load_balancer_ _cleanup_(load_balancer_unrefp)
 
-/* Whether its listeners are HAProxy's; those of UDP and SCTP are keepalived's. */
+/* Whether HAProxy serves it; those of UDP and SCTP are keepalived's. */
 static inline bool listener_is_haproxy(const struct listener *listener)
 {
 	return listener->protocol != LISTENER_UDP && listener->protocol != LISTENER_SCTP;
+}
+
+/* "TCP", "UDP" or "SCTP": each has its own ports; L4_PROTOCOL_MAP of octavia/common/constants.py. */
+static inline const char *listener_transport(const struct listener *listener)
+{
+	return listener->protocol == LISTENER_UDP ? "UDP" : listener->protocol == LISTENER_SCTP ? "SCTP" : "TCP";
 }
 
 /* Whether TLS ends here: TERMINATED_HTTPS, and PROMETHEUS with a certificate. */
@@ -349,3 +355,9 @@ static inline bool listener_ends_tls(const struct listener *listener)
 }
 
 const struct pool *load_balancer_find_pool(const struct load_balancer *lb, const char *id);
+
+/* The id of the pool that a policy sends requests to; NULL if it sends none: another action, switched off, no rules. */
+const char *l7policy_pool_id(const struct l7policy *policy);
+
+/* Whether the pool is the listener's default or that of one of its policies; Listener.pools of octavia/db/models.py. */
+bool listener_uses_pool(const struct listener *listener, const char *pool_id);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "agent/instance/registry.h"
+#include "agent/instance/registry_internal.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -10,19 +10,7 @@
 #include "agent/base/log.h"
 #include "agent/base/text.h"
 #include "agent/definition/grammar.h"
-
-/* "pending" is what a change under way wants: it counts in conflicts as what is stored does. */
-struct entry {
-	struct instance *instance;
-	struct load_balancer *pending;
-};
-
-struct registry {
-	const struct instance_settings *settings;
-	pthread_mutex_t lock;
-	struct entry *entries; /* in the order of ids */
-	size_t n_entries;
-};
+#include "agent/instance/references.h"
 
 int registry_new(const struct instance_settings *settings, struct registry **ret, struct error *err)
 {
@@ -32,6 +20,7 @@ int registry_new(const struct instance_settings *settings, struct registry **ret
 		return error_set_errno(err, -ENOMEM, "load balancers");
 	registry->settings = settings;
 	pthread_mutex_init(&registry->lock, NULL);
+	pthread_mutex_init(&registry->certificates_lock, NULL);
 	*ret = registry;
 	return 0;
 }
@@ -46,6 +35,7 @@ void registry_free(struct registry *registry)
 	}
 	free(registry->entries);
 	pthread_mutex_destroy(&registry->lock);
+	pthread_mutex_destroy(&registry->certificates_lock);
 	free(registry);
 }
 
@@ -107,16 +97,37 @@ static bool addresses_overlap(const char *a, const char *b)
 	return streq(a, b) || ((is_wildcard(a) || is_wildcard(b)) && grammar_is_ipv6(a) == grammar_is_ipv6(b));
 }
 
-static const char *vip_of(const struct registry *registry, const struct load_balancer *lb)
+/* The VIP, then the additional ones; NULL after the last. */
+static const char *vip_of(const struct registry *registry, const struct load_balancer *lb, size_t index)
 {
-	return lb->vip_address ? lb->vip_address : registry->settings->render.default_vip_address;
+	if (index == 0)
+		return lb->vip_address ? lb->vip_address : registry->settings->render.default_vip_address;
+	return index <= lb->n_additional_vips ? lb->additional_vips[index - 1].ip_address : NULL;
+}
+
+/* The first address of "lb" that "other" has, too, or NULL. */
+static const char *shared_vip(const struct registry *registry, const struct load_balancer *lb,
+	const struct load_balancer *other)
+{
+	const char *a, *b;
+
+	for (size_t i = 0; (a = vip_of(registry, lb, i)); i++)
+		for (size_t j = 0; (b = vip_of(registry, other, j)); j++)
+			if (addresses_overlap(a, b))
+				return a;
+	return NULL;
+}
+
+static bool ports_meet(const struct listener *a, const struct listener *b)
+{
+	return a->admin_state_up && b->admin_state_up && a->protocol_port == b->protocol_port &&
+		streq(listener_transport(a), listener_transport(b));
 }
 
 static int check_pair(const struct registry *registry, const struct load_balancer *lb,
 	const struct load_balancer *other, struct error *err)
 {
-	bool overlap = lb->admin_state_up && other->admin_state_up &&
-		addresses_overlap(vip_of(registry, lb), vip_of(registry, other));
+	const char *shared = lb->admin_state_up && other->admin_state_up ? shared_vip(registry, lb, other) : NULL;
 	char pointer[80];
 
 	for (size_t i = 0; i < lb->n_listeners; i++)
@@ -124,11 +135,10 @@ static int check_pair(const struct registry *registry, const struct load_balance
 			const struct listener *a = &lb->listeners[i], *b = &other->listeners[j];
 
 			snprintf(pointer, sizeof(pointer), "/loadbalancer/listeners/%zu/protocol_port", i);
-			if (overlap && a->admin_state_up && b->admin_state_up &&
-				a->protocol_port == b->protocol_port)
+			if (shared && ports_meet(a, b))
 				return error_set(err, ERROR_CONFLICT, pointer,
 					"port %lld of %s is taken by listener %s of load balancer %s",
-					(long long)a->protocol_port, vip_of(registry, lb), b->id, other->id);
+					(long long)a->protocol_port, shared, b->id, other->id);
 			snprintf(pointer, sizeof(pointer), "/loadbalancer/listeners/%zu/id", i);
 			if (streq(a->id, b->id))
 				return error_set(err, ERROR_CONFLICT, pointer,
@@ -143,9 +153,13 @@ static int check_pair(const struct registry *registry, const struct load_balance
 	return 0;
 }
 
-/* Called with the lock held. */
+/* Called with the lock held: what is referred to cannot be removed from here on (certificates.h). */
 static int check_conflicts(struct registry *registry, const struct load_balancer *lb, struct error *err)
 {
+	int checked = references_check(lb, registry->settings->render.certificates, err);
+
+	if (checked < 0)
+		return checked;
 	for (size_t i = 0; i < registry->n_entries; i++) {
 		_cleanup_stored_ struct stored_definition stored = STORED_DEFINITION_INIT;
 		struct entry *entry = &registry->entries[i];

@@ -10,7 +10,9 @@
 #include "agent/base/namespace.h"
 #include "agent/base/text.h"
 #include "agent/network/address.h"
+#include "agent/network/advertise.h"
 #include "agent/network/apply.h"
+#include "agent/network/firewall.h"
 #include "agent/network/link.h"
 #include "agent/network/netlink.h"
 #include "agent/network/plugged.h"
@@ -52,6 +54,7 @@ struct work {
 	struct nl_sock *inside;  /* the namespace */
 	struct nl_sock *outside; /* where we are; NULL: that is the namespace itself */
 	int interfaces_fd, base_fd;
+	bool is_new; /* the namespace was missing */
 };
 
 #define WORK_INIT ((struct work){.namespace_fd = -1, .interfaces_fd = -1, .base_fd = -1})
@@ -73,7 +76,7 @@ static int no_namespace(struct error *err)
 }
 
 /* Creates it where it is missing; its parameters are set then. */
-static int open_namespace(const struct network *network, int *ret_fd, struct error *err)
+static int open_namespace(const struct network *network, struct work *work, struct error *err)
 {
 	const char *name = network->settings.network_namespace;
 	_cleanup_error_ struct error missing = ERROR_INIT;
@@ -81,12 +84,13 @@ static int open_namespace(const struct network *network, int *ret_fd, struct err
 
 	if (!name)
 		return no_namespace(err);
-	if (namespace_open(name, ret_fd, &missing) == 0)
+	if (namespace_open(name, &work->namespace_fd, &missing) == 0)
 		return 0;
-	r = namespace_create(name, ret_fd, err);
+	r = namespace_create(name, &work->namespace_fd, err);
 	if (r == 0) {
+		work->is_new = true;
 		log_notice("network namespace %s created", name);
-		sysctl_apply(*ret_fd, true);
+		sysctl_apply(work->namespace_fd, true);
 	}
 	return r;
 }
@@ -106,7 +110,7 @@ static int work_begin(const struct network *network, struct work *work, struct e
 {
 	int r;
 
-	r = open_namespace(network, &work->namespace_fd, err);
+	r = open_namespace(network, work, err);
 	if (r == 0)
 		r = open_folder(network->settings.interfaces_dir, &work->interfaces_fd, err);
 	if (r == 0)
@@ -134,29 +138,18 @@ static int write_loopback_file(const struct work *work, struct error *err)
 	return json ? interface_write(work->interfaces_fd, json, err) : error_set_errno(err, -ENOMEM, "interface");
 }
 
-int network_prepare(struct network *network, struct error *err)
-{
-	HOLD(lock, &network->lock);
-	_cleanup_work_ struct work work = WORK_INIT;
-	int r;
-
-	if (!network->settings.network_namespace)
-		return 0;
-	r = work_begin(network, &work, err);
-	if (r < 0)
-		return error_wrap(err, r, "[amphorad] network_namespace (leave it empty to have HAProxy run here)");
-	sysctl_apply(work.namespace_fd, work.outside != NULL);
-	return write_loopback_file(&work, err);
-}
-
 static int read_and_apply(const struct network *network, const struct work *work, const char *file, bool up,
 	struct error *err)
 {
 	const struct apply_context context = {work->namespace_fd, work->inside, network->settings.tools_dir};
+	const struct firewall_settings firewall = {network->settings.network_namespace, network->settings.base_path};
 	_cleanup_interface_ struct interface *interface = NULL;
 	int r;
 
 	r = interface_read(work->interfaces_fd, file, &interface, err);
+	/* No security group guards it: the firewall stands before it comes up. */
+	if (r == 0 && up && interface->is_sriov)
+		r = firewall_load(&firewall, err);
 	if (r < 0)
 		return r;
 	return up ? apply_up(&context, interface, err) : apply_down(&context, interface, err);
@@ -268,6 +261,23 @@ static void choose_name(const struct work *work, char ret[static IF_NAMESIZE])
 	while (link_find_by_name(work->inside, ret, &other) == 0);
 }
 
+/* Members, and whoever routes to them, may have known the addresses of another amphora's port. */
+static void advertise_fixed_ips(const struct network *network, const struct plug *plug)
+{
+	_cleanup_strv_ char **addresses = calloc(plug->n_fixed_ips + 1, sizeof(*addresses));
+
+	for (size_t i = 0; addresses && i < plug->n_fixed_ips; i++) {
+		char text[IP_TEXT_SIZE];
+
+		ip_format(&plug->fixed_ips[i].address, text);
+		addresses[i] = strdup(text);
+		if (!addresses[i])
+			return;
+	}
+	if (addresses)
+		advertise_addresses(network->settings.network_namespace, addresses);
+}
+
 int network_plug_port(struct network *network, const struct plug *plug, char ret_name[static IF_NAMESIZE],
 	bool *ret_updated, struct error *err)
 {
@@ -301,6 +311,7 @@ int network_plug_port(struct network *network, const struct plug *plug, char ret
 	}
 	if (r < 0)
 		return r;
+	advertise_fixed_ips(network, plug);
 	memcpy(ret_name, name, IF_NAMESIZE);
 	*ret_updated = updated;
 	return 0;
@@ -413,6 +424,39 @@ static int apply_files(const struct network *network, const struct work *work, c
 	return found;
 }
 
+/* Where nobody has restored the namespace after a boot (amphora-netns.service), the agent does. */
+static void restore(const struct network *network, const struct work *work)
+{
+	_cleanup_error_ struct error all = ERROR_INIT;
+	int first = 0, r;
+
+	fetch_ports(work, &all, &first);
+	r = apply_files(network, work, "all", true, &all, &first);
+	if (r < 0 || first < 0)
+		log_error("not all interfaces are restored: %s", error_message(&all));
+}
+
+int network_prepare(struct network *network, struct error *err)
+{
+	HOLD(lock, &network->lock);
+	_cleanup_work_ struct work work = WORK_INIT;
+	int r;
+
+	if (!network->settings.network_namespace)
+		return 0;
+	r = work_begin(network, &work, err);
+	if (r < 0)
+		return error_wrap(err, r, "[amphorad] network_namespace (leave it empty to have HAProxy run here)");
+	r = write_loopback_file(&work, err);
+	if (r < 0)
+		return r;
+	if (work.is_new)
+		restore(network, &work);
+	else
+		sysctl_apply(work.namespace_fd, work.outside != NULL);
+	return 0;
+}
+
 static int change(struct network *network, const char *name, bool up, struct error *err)
 {
 	HOLD(lock, &network->lock);
@@ -423,7 +467,7 @@ static int change(struct network *network, const char *name, bool up, struct err
 	r = work_begin(network, &work, err);
 	if (r < 0)
 		return r;
-	if (up && streq(name, "all"))
+	if (up && streq(name, "all") && !work.is_new)
 		sysctl_apply(work.namespace_fd, work.outside != NULL);
 	if (up)
 		fetch_ports(&work, &all, &first);

@@ -32,8 +32,8 @@ int network_new(const struct network_settings *settings, struct network **ret, s
 void network_free(struct network *network);
 DEFINE_CLEANUP(struct network *, network_free);
 
-/* Creates the namespace where it is missing, sets its kernel parameters then, and writes the loopback interface's file.
- * 0 and nothing is done where none is configured. */
+/* Creates the namespace where it is missing, and then restores it as network_up() does; sets its kernel parameters and
+ * writes the loopback interface's file. 0 and nothing is done where none is configured. */
 int network_prepare(struct network *network, struct error *err);
 
 /* A port that is new: it is found by its Ethernet address where the agent runs, moved and brought up. The VIP's is called
@@ -42,7 +42,7 @@ int network_prepare(struct network *network, struct error *err);
 int network_plug_vip(struct network *network, const struct plug *plug, struct error *err);
 
 /* The same of a port of members, or of one that is in the namespace already: that one becomes what is asked.
- * *ret_updated says which. */
+ * *ret_updated says which. Its fixed addresses are advertised. */
 int network_plug_port(struct network *network, const struct plug *plug, char ret_name[static IF_NAMESIZE],
 	bool *ret_updated, struct error *err);
 

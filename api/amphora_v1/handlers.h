@@ -30,6 +30,8 @@ int amphora_put_server_certificate(const struct request *request, struct respons
 int amphora_post_vip(const struct request *request, struct response *response, struct error *err);
 int amphora_post_network(const struct request *request, struct response *response, struct error *err);
 int amphora_get_interface(const struct request *request, struct response *response, struct error *err);
+/* rules.c */
+int amphora_put_rules(const struct request *request, struct response *response, struct error *err);
 
 /* info.c */
 int amphora_get_info(const struct request *request, struct response *response, struct error *err);

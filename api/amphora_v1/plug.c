@@ -10,21 +10,6 @@
 /* Ports that the controller has plugged into this amphora. Source of statuses and bodies:
  * octavia/amphorae/backends/agent/api_server/plug.py, and server.py for what it checks first. */
 
-/* What the Python agent's framework makes of a request that it does not like, and the same in the words of handlers. */
-static int bad_request(struct response *response, const char *words, const struct error *problem, struct error *err)
-{
-	_cleanup_free_ char *page = NULL, *details = NULL;
-	json_t *body;
-
-	if (asprintf(&page, "400 Bad Request: %s", words) < 0)
-		page = NULL;
-	if (asprintf(&details, "%s%s%s", problem->pointer ? problem->pointer : "", problem->pointer ? ": " : "",
-		    error_message(problem)) < 0)
-		details = NULL;
-	body = json_pack("{s:s, s:s*, s:s*, s:i}", "message", words, "details", details, "error", page, "http_code", 400);
-	return body ? response_set_json(response, 400, body) : error_set_errno(err, -ENOMEM, "reply");
-}
-
 static int refuse(struct response *response, enum plug_mistake mistake, const char *information,
 	const struct error *problem, struct error *err)
 {
@@ -36,7 +21,7 @@ static int refuse(struct response *response, enum plug_mistake mistake, const ch
 	_cleanup_free_ char *message = NULL, *details = NULL;
 
 	if (mistake == PLUG_INVALID_INFORMATION)
-		return bad_request(response, information, problem, err);
+		return amphora_bad_request(response, information, problem, err);
 	if (asprintf(&details, "%s: %s", problem->pointer ? problem->pointer : "", error_message(problem)) < 0)
 		details = NULL;
 	if (mistake == PLUG_INVALID_FIXED_IP)

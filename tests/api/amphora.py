@@ -129,6 +129,7 @@ haproxy_cmd = {HAPROXY}
 {health_manager}
 [amphora_agent]
 amphora_id = {self.amphora_id}
+agent_server_network_dir = {self.folder}/interfaces
 [amphorad]
 listen = unix:{self.socket_path}
 run_dir = {self.run}

@@ -62,13 +62,14 @@ class Machine:
         output = self.ip(*(["-n", namespace] if namespace else []), "-j", *arguments, check=False).stdout
         return json.loads(output) if output.strip() else []
 
-    def call(self, function, *arguments):
-        """In a thread inside: the sockets that it opens are there."""
+    def call(self, function, *arguments, namespace=None):
+        """In a thread inside, or in a named namespace of this machine: the sockets that it opens are there."""
+        path = f"/proc/{self.process.pid}/" + (f"root/run/netns/{namespace}" if namespace else "ns/net")
         result = []
 
         def run():
             try:
-                fd = os.open(f"/proc/{self.process.pid}/ns/net", os.O_RDONLY)
+                fd = os.open(path, os.O_RDONLY)
                 try:
                     assert libc.setns(fd, 0x40000000) == 0, os.strerror(ctypes.get_errno())
                 finally:

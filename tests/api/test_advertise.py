@@ -136,8 +136,7 @@ def test_gratuitous_arp(stage):
 @pytest.mark.parametrize("forwarding", [False, True])
 def test_neighbor_advertisement(stage, forwarding):
     s = stage()
-    if forwarding:
-        s.inside.sysctl("net.ipv6.conf.eth1.forwarding", "1")
+    s.inside.sysctl("net.ipv6.conf.eth1.forwarding", "1" if forwarding else "0")
     s.capture.forget()
     define(s, VIP6)
     frame = s.wait_advertisement(VIP6)[0]

@@ -6,6 +6,7 @@ import concurrent.futures
 import json
 import re
 import shutil
+import socket
 import subprocess
 import time
 
@@ -494,12 +495,16 @@ def test_a_route_that_the_kernel_refuses_is_no_failure(agent, machine):
     assert "adding route to 172.31.0.0/16 via 10.10.0.9" in agent.log
 
 
-def test_an_mtu_that_the_port_cannot_have(agent, machine):
+def test_an_mtu_that_ipv6_cannot_have(agent, machine):
     machine.plug("ens5", VIP_MAC)
-    machine.ip("link", "set", "ens5", "down")
-    reply = plug_vip(agent, mtu=70)  # IPv4 can, IPv6 cannot
-    assert reply.status == 202
-    assert machine.json("link", "show", "eth1")[0]["mtu"] == 70
+    assert agent.rest("POST", "/1.0/plug/vip/2001:db8:10::9", {**VIP6_NET, "mtu": 1000}).status == 500
+    reply = plug_network(agent, VIP_MAC, fixed_ip("2001:db8:10::5", "2001:db8:10::/64"), mtu=1000)
+    assert reply.status == 500 and reply.json["message"] == "Error plugging network"
+    assert "cannot add address 2001:db8:10::5/64 to eth1" in reply.json["details"]
+    # The next attempt is better.
+    plug_network(agent, VIP_MAC, fixed_ip("2001:db8:10::5", "2001:db8:10::/64"), mtu=1300).expect(202)
+    assert machine.addresses("eth1") == ["2001:db8:10::5/64"]
+    assert machine.json("link", "show", "eth1")[0]["mtu"] == 1300
 
 
 def test_many_at_once(agent, machine):
@@ -517,6 +522,35 @@ def test_many_at_once(agent, machine):
     assert sorted(lines.values()) == sorted(f"eth{n}" for n in range(2, 18))
     for name, address in ((link["ifname"], link["address"]) for link in machine.json("link") if link["ifname"] != "lo"):
         assert lines[address] == name
+
+
+def test_addresses_of_members_ports_are_advertised(agent, machine):
+    """On the wire: gratuitous ARP and an unsolicited neighbor advertisement, for a new port and for one that changes."""
+    def listen():
+        wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+        wire.bind(("w-ens6", 3))
+        wire.settimeout(10)
+        return wire
+
+    def seen(wire, what):
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            if what(wire.recv(2048)):
+                return True
+        return False
+    machine.plug("ens6", MEMBER_MAC)
+    mac = bytes.fromhex(MEMBER_MAC.replace(":", ""))
+    for address, address6 in (("192.168.7.5", "2001:db8:77::5"), ("192.168.7.6", "2001:db8:77::6")):
+        arp = b"\x08\x06\x00\x01\x08\x00\x06\x04\x00\x01" + mac + socket.inet_aton(address)
+        with machine.call(listen, namespace="world") as wire:
+            plug_network(agent, MEMBER_MAC, fixed_ip(address, "192.168.7.0/24"),
+                fixed_ip(address6, "2001:db8:77::/64")).expect(202)
+            assert seen(wire, lambda packet: packet[12:].startswith(arp))
+        with machine.call(listen, namespace="world") as wire:
+            plug_network(agent, MEMBER_MAC, fixed_ip(address, "192.168.7.0/24"),
+                fixed_ip(address6, "2001:db8:77::/64")).expect(202)
+            target = socket.inet_pton(socket.AF_INET6, address6)
+            assert seen(wire, lambda packet: packet[12:14] == b"\x86\xdd" and packet[54] == 136 and packet[62:78] == target)
 
 
 def test_details_count_the_namespace(agent, machine):
@@ -562,6 +596,18 @@ def test_everything_is_restored_after_a_reboot(agent, machine):
     assert machine.state() == before
     assert plug_vip(agent).status == 409
     assert agent.rest("GET", "/1.0/interface/2001:db8:77::5").json["interface"] == "eth3"
+
+
+def test_the_agent_restores_where_no_unit_has(agent, machine):
+    ports = [("ens5", VIP_MAC), ("ens6", MEMBER_MAC)]
+    for name, mac in ports:
+        machine.plug(name, mac)
+    plug_vip(agent).expect(202)
+    plug_network(agent, MEMBER_MAC, fixed_ip("192.168.7.5", "192.168.7.0/24")).expect(202)
+    before = machine.state()
+    reboot(agent, machine, ports)
+    agent.start()
+    assert machine.state() == before
 
 
 def test_interfaces_go_down_and_up(agent, machine):
@@ -636,6 +682,23 @@ def test_kernel_parameters_stay_inside(agent, machine):
     keys = ("net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding", "net.ipv4.ip_nonlocal_bind", "net.ipv6.ip_nonlocal_bind")
     assert [read(key, *inside) for key in keys] == ["1"] * 4
     assert [read(key) for key in keys] == ["0"] * 4
+
+
+def test_only_the_network_part_of_sysctl_d_is_copied(make_machine_agent):
+    """What "sysctl --system" in a namespace does to the whole machine."""
+    agent = make_machine_agent()
+    key = "/proc/sys/fs/inotify/max_user_instances"
+    before = agent.machine.run("cat", key).stdout.strip()
+    agent.machine.run("sh", "-c", "mount -t tmpfs tmpfs /etc/sysctl.d && printf 'net.ipv4.tcp_keepalive_time = 299\\n"
+        f"fs.inotify.max_user_instances = {int(before) + 1}\\n' >/etc/sysctl.d/99-test.conf")
+    try:
+        agent.start()
+        assert agent.machine.run("cat", key).stdout.strip() == before
+    finally:
+        agent.machine.run("sh", "-c", f"echo {before} >{key}")
+    inside = agent.machine.run("ip", "netns", "exec", NAMESPACE, "cat", "/proc/sys/net/ipv4/tcp_keepalive_time").stdout
+    if "systemd-sysctl cannot be run" not in agent.log:
+        assert inside.strip() == "299"
 
 
 # Rights

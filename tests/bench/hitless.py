@@ -12,10 +12,13 @@ import json
 import os
 import pathlib
 import random
+import shutil
 import socket
 import socketserver
 import statistics
+import subprocess
 import sys
+import tempfile
 import threading
 import time
 
@@ -26,7 +29,7 @@ from backends import Origin, TcpOrigin  # noqa: E402
 from clients import server_of  # noqa: E402
 from octavia_driver import VIP, OctaviaAgent  # noqa: E402
 from pki import Authority, Https, client, put_certificate  # noqa: E402
-from processes import free_port, wait_for  # noqa: E402
+from processes import end, free_port, wait_for  # noqa: E402
 
 SERVERS = 8
 OCTAVIA = """\
@@ -87,7 +90,7 @@ class Clients:
 
     def __init__(self, address, http_port, tcp_port, upgraded_port):
         self.stopping = threading.Event()
-        self.failures, self.requests = [], 0
+        self.failures, self.requests, self.closed = [], 0, 0
         self.lock = threading.Lock()
         jobs = [(self.keep_alive, http_port)] * 3 + [(self.tcp, tcp_port)] * 4 + [(self.upgraded, upgraded_port)] * 2
         self.threads = [threading.Thread(target=self.guard, args=(job, address, port), daemon=True) for job, port in jobs]
@@ -107,8 +110,17 @@ class Clients:
     def keep_alive(self, address, port):
         connection = http.client.HTTPConnection(address, port, timeout=10)
         while not self.stopping.is_set():
-            connection.request("GET", "/")
-            response = connection.getresponse()
+            try:
+                connection.request("GET", "/")
+                response = connection.getresponse()
+            except (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError):
+                # RFC 9112, 9.3.1: an idle connection may be closed at any time, and the request is sent again. The
+                # old worker of a reload does that; changes at run time must not.
+                with self.lock:
+                    self.closed += 1
+                connection.close()
+                connection.request("GET", "/")
+                response = connection.getresponse()
             assert response.status == 200, response.status
             response.read()
             self.count()
@@ -171,20 +183,20 @@ class Backends:
         """One random change of one member; its name."""
         kind = self.rng.choice(list(self.members))
         members, servers = self.members[kind], self.kinds()[kind]
-        absent = [n for n in range(SERVERS) if n not in members]
+        used = {member["port"] for member in members.values()}
+        free = [server.port for server in servers if server.port not in used]
         spare = [n for n in members if n not in self.serving(kind)] or \
             (list(members) if len(self.serving(kind)) > 2 else [])
         verb = self.rng.choice(["add", "remove", "weight", "drain", "address", "state"])
-        if verb == "add" and absent:
-            n = self.rng.choice(absent)
-            members[n] = {"port": servers[n].port, "weight": self.rng.randint(1, 10), "up": True,
+        if verb == "add" and free:
+            members[max(members) + 1] = {"port": self.rng.choice(free), "weight": self.rng.randint(1, 10), "up": True,
                 "id": amphora.new_id()}
         elif verb == "remove" and spare and len(members) > 2:
             del members[self.rng.choice(spare)]
         elif verb == "drain" and len(self.serving(kind)) > 2:
             members[self.rng.choice(self.serving(kind))]["weight"] = 0
-        elif verb == "address" and absent:
-            members[self.rng.choice(list(members))]["port"] = servers[self.rng.choice(absent)].port
+        elif verb == "address" and free:
+            members[self.rng.choice(list(members))]["port"] = self.rng.choice(free)
         elif verb == "state" and len(self.serving(kind)) > 2:
             member = members[self.rng.choice(list(members))]
             member["up"] = not member["up"]
@@ -251,6 +263,51 @@ class Uploads(Door):
         return None
 
 
+def servers_state(path):
+    """{backend server: (address, port, weight, in maintenance)} of the HAProxy behind a socket."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(5)
+        connection.connect(str(path))
+        connection.sendall(b"show servers state\n")
+        text = b""
+        while chunk := connection.recv(65536):
+            text += chunk
+    rows = [line.split() for line in text.decode().splitlines()]
+    names = next(row for row in rows if row[:1] == ["#"])[1:]
+    servers = {}
+    for row in rows:
+        if len(row) == len(names):
+            value = dict(zip(names, row))
+            # A server that is "disabled" in the file and one that was put into maintenance do the same.
+            servers[f"{value['be_name']} {value['srv_name']}"] = (value["srv_addr"], value["srv_port"],
+                value["srv_uweight"], bool(int(value["srv_admin_state"]) & 0x05))
+    return servers
+
+
+def differences_to_a_fresh_haproxy(door):
+    """What runs beside what a HAProxy of its own, in a network of its own, makes of the file on disk."""
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="amphorad-fresh-"))
+    fresh = None
+    try:
+        own, admin = folder / "fresh.cfg", folder / "fresh.sock"
+        text = door.agent.config_file(door.lb_id).read_text().replace(f"{door.agent.state}/{door.lb_id}.sock",
+            str(folder / "user.sock"))
+        text = "\n".join(line for line in text.splitlines() if "server-state" not in line)
+        own.write_text(text + f"\nglobal\n    stats socket {admin} level admin\n    no strict-limits\n")
+        fresh = subprocess.Popen(["unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh", amphora.HAPROXY,
+            "-db", "-C", str(door.agent.state / door.lb_id), "-f", str(own)], stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        wanted = wait_for(lambda: servers_state(admin), 20, "the fresh HAProxy answers")
+        running = servers_state(next(door.agent.run.rglob(f"{door.lb_id}.sock")))
+        return [name for name in wanted.keys() | running.keys() if wanted.get(name) != running.get(name)
+            # Removed, in maintenance, and still held by a client.
+            and not (name not in wanted and running[name][3])]
+    finally:
+        if fresh:
+            end(fresh)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def percentiles(values):
     values = sorted(values)
     return statistics.median(values) * 1000, values[min(len(values) - 1, int(len(values) * 0.99))] * 1000
@@ -268,13 +325,14 @@ def changes_under_load(door, count):
             action = door.apply()
             latencies.append(time.monotonic() - began)
             actions[action] = actions.get(action, 0) + 1
-            assert not clients.failures, (number, verb, clients.failures)
+            assert not clients.failures, (number, verb, action, clients.failures)
         wait_for(lambda: clients.stopping.is_set() or clients.requests > 100, 10, "the clients go on")
         workers = door.worker()
+    different = differences_to_a_fresh_haproxy(door) if os.geteuid() == 0 else []
     p50, p99 = percentiles(latencies)
     return {"door": door.name, "changes": count, "actions": actions, "requests": clients.requests,
-        "failed": len(clients.failures), "failures": clients.failures[:5], "same worker": workers == before,
-        "old workers": len(workers) - 1, "p50 ms": p50, "p99 ms": p99}
+        "failed": len(clients.failures), "closed while idle": clients.closed, "failures": clients.failures[:5], "same worker": workers == before,
+        "old workers": len(workers) - 1, "differs from a fresh HAProxy": different, "p50 ms": p50, "p99 ms": p99}
 
 
 def memory_with_idle_connections(door, connections, changes):
@@ -325,7 +383,7 @@ def main():
     print(f"seed {options.seed}, {amphora.HAPROXY}", flush=True)
     figures, failed = {"seed": options.seed, "rows": []}, False
     for runtime in (True, False):
-        agent = OctaviaAgent(amphorad=f"runtime_updates = {str(runtime).lower()}")
+        agent = OctaviaAgent(amphorad="" if runtime else "runtime_updates = false")
         try:
             agent.start()
             how = "runtime" if runtime else "reload"
@@ -336,10 +394,13 @@ def main():
                 row["by"] = how
                 figures["rows"].append(row)
                 print(f"{row['door']:12} {how:8} {count:5} changes: p50 {row['p50 ms']:7.1f} ms, p99 "
-                    f"{row['p99 ms']:7.1f} ms, {row['requests']} requests, {row['failed']} failed, worker "
-                    f"{'kept' if row['same worker'] else 'replaced'}, {row['old workers']} old {row['actions']}",
+                    f"{row['p99 ms']:7.1f} ms, {row['requests']} requests, {row['failed']} failed, "
+                    f"{row['closed while idle']} kept connections closed, worker "
+                    f"{'kept' if row['same worker'] else 'replaced'}, {row['old workers']} old; "
+                    f"{len(row['differs from a fresh HAProxy'])} servers differ from a fresh HAProxy; {row['actions']}",
                     flush=True)
-                failed |= row["failed"] > 0 or (runtime and (not row["same worker"] or row["old workers"] > 0))
+                failed |= row["failed"] > 0 or bool(row["differs from a fresh HAProxy"])
+                failed |= runtime and (not row["same worker"] or row["old workers"] > 0 or row["closed while idle"] > 0)
             door = Definitions(agent, Backends(random.Random(options.seed)))
             memory, old = memory_with_idle_connections(door, options.idle, 100 if runtime else 20)
             figures[f"memory MiB by {how}"] = memory
@@ -351,6 +412,9 @@ def main():
                     f"{row['p99 ms']:.1f} ms, worker {'kept' if row['same worker'] else 'replaced'}, "
                     f"{row['wrong certificate seen']} wrong", flush=True)
                 failed |= row["wrong certificate seen"] > 0 or not row["same worker"]
+        except AssertionError:
+            print("\n".join(agent.log.splitlines()[-40:]))
+            raise
         finally:
             agent.close()
     if options.json:

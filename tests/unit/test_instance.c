@@ -1029,6 +1029,11 @@ static void test_conflicts_between_load_balancers(void **state)
 		define(LB_B, "'vip_address':'127.0.0.2','listeners':[" TCP_LISTENER "]", port),
 		PLAN_START, 1);
 	assert_int_equal(registry_delete(fixture->registry, LB_B, -1, NULL), 0);
+	apply_refused(fixture,
+		define(LB_B, "'vip_address':'127.0.0.2','additional_vips':[{'ip_address':'127.0.0.1'}],"
+			     "'listeners':[" TCP_LISTENER "]",
+			port),
+		ERROR_CONFLICT, "of 127.0.0.1 is taken by listener " LISTENER_ID);
 	/* What is switched off listens nowhere. */
 	apply(fixture, define(LB_B, "'admin_state_up':false,'listeners':[" TCP_LISTENER "]", port),
 		PLAN_START, 1);

@@ -27,6 +27,7 @@
 #include "agent/config.h"
 #include "agent/definition/fields.h"
 #include "agent/definition/limits.h"
+#include "agent/network/sysctl.h"
 #include "api/router.h"
 
 #define MAN "packaging/man/"
@@ -36,7 +37,8 @@ enum {
 	RUN_TIMEOUT_MS = 30000,
 };
 
-static const struct object_type *const object_types[] = {&load_balancer_type, &listener_type,
+static const struct object_type *const object_types[] = {&load_balancer_type, &additional_vip_type,
+	&stats_page_type, &listener_type, &listener_proxy_protocol_type, &l7policy_type, &l7rule_type,
 	&pool_type, &session_persistence_type, &health_monitor_type, &member_type};
 
 static void cleanup_json(json_t **json)
@@ -376,6 +378,12 @@ static void check_field(const char *what, const struct field *field, const char 
 		snprintf(wanted, sizeof(wanted), "List of at most %lld networks",
 			(long long)field->maximum);
 		break;
+	case FIELD_STRINGS:
+		if (field->choices)
+			check_choices(what, field, text, "List of ");
+		else
+			assert_says(what, text, "List of at most ");
+		return;
 	case FIELD_TAGS:
 		snprintf(wanted, sizeof(wanted), "List of at most %d strings of 1 to %d characters",
 			LIMIT_TAGS, LIMIT_TAG);
@@ -564,6 +572,26 @@ static void test_options(void **state)
 	assert_same(listed, "amphorad --help", described, "amphorad.8");
 }
 
+static void test_interface_page(void **state)
+{
+	_cleanup_(process_result_done) struct process_result result = PROCESS_RESULT_INIT;
+	_cleanup_strv_ char **lines = read_page(MAN "amphora-interface.8");
+	_cleanup_json_ json_t *described = options_of_page(lines), *listed = json_object(), *sysctls = json_object(),
+			      *described_sysctls = json_object();
+
+	(void)state;
+	for (const struct sysctl_row *row = sysctl_rows; row->name; row++)
+		add(sysctls, row->name);
+	STRV_FOREACH (line, lines)
+		if (argument_of(*line, ".It Va"))
+			add(described_sysctls, argument_of(*line, ".It Va"));
+	assert_same(sysctls, "agent/network/sysctl.c", described_sysctls, "amphora-interface.8");
+	if (!run_program("amphora-interface", (const char *const[]){"--help", NULL}, &result))
+		skip();
+	add_listed_options(listed, result.output);
+	assert_same(listed, "amphora-interface --help", described, "amphora-interface.8");
+}
+
 /* The commands of "amphoractl --help": the first words from "Commands:" to "Options…". */
 static json_t *listed_commands(const char *help)
 {
@@ -645,7 +673,7 @@ static void test_client_page(void **state)
 static void test_pages_are_well_formed(void **state)
 {
 	static const char *const pages[] = {
-		"amphorad.8", "amphorad.conf.5", "amphorad-definition.5", "amphoractl.1"};
+		"amphorad.8", "amphorad.conf.5", "amphorad-definition.5", "amphoractl.1", "amphora-interface.8"};
 
 	(void)state;
 	for (size_t i = 0; i < ELEMENTSOF(pages); i++) {
@@ -809,6 +837,7 @@ int main(void)
 		cmocka_unit_test(test_definition_page),
 		cmocka_unit_test(test_definition_example),
 		cmocka_unit_test(test_routes),
+		cmocka_unit_test(test_interface_page),
 		cmocka_unit_test(test_options),
 		cmocka_unit_test(test_client_page),
 		cmocka_unit_test(test_pages_are_well_formed),
