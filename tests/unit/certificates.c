@@ -8,7 +8,6 @@
 
 #include <fcntl.h>
 #include <string.h>
-#include <time.h>
 
 #include "agent/base/fileio.h"
 #include "tests/unit/certificates.h"
@@ -23,32 +22,12 @@ static void put(struct test_certificates *certificates, const char *name, const 
 		fail_msg("%s: %s", name, error_message(&problem));
 }
 
-static void put_empty_crl(struct test_certificates *certificates, const char *name, const struct identity *ca)
-{
-	static const unsigned char number[] = {1};
-	_cleanup_free_ char *pem = NULL;
-	gnutls_x509_crl_t crl;
-	gnutls_datum_t datum;
-
-	assert_int_equal(gnutls_x509_crl_init(&crl), 0);
-	gnutls_x509_crl_set_version(crl, 2);
-	gnutls_x509_crl_set_this_update(crl, time(NULL) - PKI_DAY_S);
-	gnutls_x509_crl_set_next_update(crl, time(NULL) + 30 * PKI_DAY_S);
-	gnutls_x509_crl_set_number(crl, number, sizeof(number));
-	assert_int_equal(gnutls_x509_crl_sign2(crl, ca->certificate, ca->key, GNUTLS_DIG_SHA256, 0), 0);
-	assert_int_equal(gnutls_x509_crl_export2(crl, GNUTLS_X509_FMT_PEM, &datum), 0);
-	pem = strndup((const char *)datum.data, datum.size);
-	assert_non_null(pem);
-	gnutls_free(datum.data);
-	gnutls_x509_crl_deinit(crl);
-	put(certificates, name, pem);
-}
-
 struct test_certificates *test_certificates_new(void)
 {
 	static const char *const pairs[] = {"web", "www", "client", "ca-web"};
 	struct test_certificates *certificates = calloc(1, sizeof(*certificates));
 	_cleanup_identity_ struct identity *ca = NULL;
+	_cleanup_free_ char *crl = NULL;
 
 	assert_non_null(certificates);
 	snprintf(certificates->folder, sizeof(certificates->folder), "/tmp/amphorad-certificates-XXXXXX");
@@ -63,7 +42,8 @@ struct test_certificates *test_certificates_new(void)
 	}
 	put(certificates, "users", ca->certificate_pem);
 	put(certificates, "members", ca->certificate_pem);
-	put_empty_crl(certificates, "revoked", ca);
+	crl = identity_crl(ca, 0, 0);
+	put(certificates, "revoked", crl);
 	return certificates;
 }
 

@@ -24,6 +24,7 @@
 #include "agent/haproxy/check.h"
 #include "agent/haproxy/stats.h"
 #include "agent/instance/registry.h"
+#include "tests/unit/certificates.h"
 
 #define LB_A "aaaaaaaa-0000-4000-8000-00000000000a"
 #define LB_B "bbbbbbbb-0000-4000-8000-00000000000b"
@@ -493,6 +494,92 @@ static void test_list_files_come_and_go(void **state)
 	assert_null(file_of(fixture, LB_A, "lists/" LISTENER_ID ".allowed"));
 }
 
+static void test_limits_of_old_workers(void **state)
+{
+	struct fixture *fixture = *state;
+	_cleanup_apply_result_ struct apply_result result = APPLY_RESULT_INIT;
+	static const struct apply_options dry = {.dry_run = true, .if_match = -1};
+	static const struct {
+		const char *fields;
+		enum plan_action action;
+		const char *stop, *workers;
+	} rows[] = {
+		{"", PLAN_START, "hard-stop-after 60s\n", "mworker-max-reloads 4\n"},
+		{",'hard_stop_after_s':120", PLAN_RELOAD, "hard-stop-after 120s\n", "mworker-max-reloads 4\n"},
+		{",'hard_stop_after_s':120,'max_old_workers':2", PLAN_RELOAD, "hard-stop-after 120s\n",
+			"mworker-max-reloads 2\n"},
+		{"", PLAN_RELOAD, "hard-stop-after 60s\n", "mworker-max-reloads 4\n"},
+	};
+	int port = free_port();
+
+	for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+		_cleanup_free_ char *own = NULL;
+
+		apply(fixture, define(LB_A, "'listeners':[" TCP_LISTENER "]%s", port, rows[i].fields),
+			rows[i].action, (int64_t)i + 1);
+		own = file_of(fixture, LB_A, "amphorad.cfg");
+		assert_non_null(strstr(own, rows[i].stop));
+		assert_non_null(strstr(own, rows[i].workers));
+	}
+	assert_int_equal(try_apply(fixture,
+				 define(LB_A, "'listeners':[" TCP_LISTENER "],'max_old_workers':3", port), &dry,
+				 &result, NULL),
+		0);
+	assert_int_equal(result.plan.action, PLAN_RELOAD);
+	{
+		_cleanup_free_ char *own = file_of(fixture, LB_A, "amphorad.cfg");
+
+		assert_null(strstr(own, "mworker-max-reloads 3"));
+	}
+}
+
+static void assert_private(struct fixture *fixture, const char *name)
+{
+	_cleanup_free_ char *path = NULL;
+	struct stat st;
+
+	assert_true(asprintf(&path, "%s/" LB_A "/%s", fixture->base, name) > 0);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_mode & 0777, S_ISDIR(st.st_mode) ? 0700 : 0600);
+}
+
+static void test_certificates_come_and_go(void **state)
+{
+	struct fixture *fixture = *state;
+	struct test_certificates *certificates = test_certificates_new();
+	_cleanup_free_ char *pem = NULL, *list = NULL;
+	int port = free_port();
+
+	fixture->settings.render.certificates = certificates->store;
+	apply(fixture,
+		define(LB_A,
+			"'listeners':[{'id':'" LISTENER_ID "','protocol':'TERMINATED_HTTPS','protocol_port':%d,"
+			"'default_tls_container_ref':'web','sni_container_refs':['www']}]",
+			port),
+		PLAN_START, 1);
+	assert_true(port_answers(port));
+	list = file_of(fixture, LB_A, "lists/" LISTENER_ID ".crt-list");
+	assert_string_equal(list, "certificates/web.pem\ncertificates/www.pem\n");
+	pem = file_of(fixture, LB_A, "certificates/web.pem");
+	assert_non_null(strstr(pem, "PRIVATE KEY"));
+	assert_private(fixture, "certificates/web.pem");
+	assert_private(fixture, "certificates");
+	apply_refused(fixture,
+		define(LB_A,
+			"'listeners':[{'id':'" LISTENER_ID "','protocol':'TERMINATED_HTTPS','protocol_port':%d,"
+			"'default_tls_container_ref':'none'}]",
+			port),
+		ERROR_INVALID, "none");
+	apply(fixture,
+		define(LB_A, "'listeners':[{'id':'" LISTENER_ID "','protocol':'TCP','protocol_port':%d}]", port),
+		PLAN_RELOAD, 2);
+	assert_null(file_of(fixture, LB_A, "certificates/web.pem"));
+	assert_null(file_of(fixture, LB_A, "certificates/www.pem"));
+	assert_null(file_of(fixture, LB_A, "lists/" LISTENER_ID ".crt-list"));
+	fixture->settings.render.certificates = NULL;
+	test_certificates_free(certificates);
+}
+
 static void test_stale_revision(void **state)
 {
 	struct fixture *fixture = *state;
@@ -955,7 +1042,7 @@ static void test_conflicts_between_load_balancers(void **state)
 			"'listeners':[{'protocol':'TCP','protocol_port':%d,'admin_state_up':false}"
 			"]",
 			port),
-		PLAN_RELOAD, 2);
+		PLAN_NONE, 2);
 	apply_refused(fixture, define(LB_B, "'listeners':[" TCP_LISTENER "]", port), ERROR_CONFLICT,
 		"is taken by listener " LISTENER_ID);
 }
@@ -1049,6 +1136,8 @@ int main(void)
 		TEST(test_create_change_and_nothing),
 		TEST(test_files_are_private),
 		TEST(test_list_files_come_and_go),
+		TEST(test_limits_of_old_workers),
+		TEST(test_certificates_come_and_go),
 		TEST(test_stale_revision),
 		TEST(test_change_that_cannot_be_run),
 		TEST(test_creation_that_cannot_be_run),
