@@ -18,6 +18,7 @@
 #include "agent/network/advertise.h"
 
 #define LOCK_FILE ".amphorad.lock"
+#define CERTIFICATE_FOLDER "certificates"
 
 enum {
 	STOP_OTHER_TIMEOUT_MS = 60000,
@@ -128,6 +129,7 @@ static void fill_settings(struct agent *agent)
 		.user_log_facility = config->user_log_facility,
 		.administrative_log_facility = config->administrative_log_facility,
 		.connection_logging = config->connection_logging,
+		.certificates = agent->certificates,
 		.haproxy_major = settings->version.major,
 		.haproxy_minor = settings->version.minor,
 	};
@@ -262,6 +264,15 @@ static int open_supervisor(struct agent *agent, struct error *err)
 		       : supervisor_direct_new(on_haproxy_event, agent, &agent->supervisor, err);
 }
 
+static int open_certificates(struct agent *agent, struct error *err)
+{
+	_cleanup_free_ char *folder = NULL;
+
+	if (asprintf(&folder, "%s/" CERTIFICATE_FOLDER, agent->config->base_path) < 0)
+		return error_set_errno(err, -ENOMEM, "certificates");
+	return certificate_store_open(folder, &agent->certificates, err);
+}
+
 static int open_haproxy(struct agent *agent, struct error *err)
 {
 	int r;
@@ -273,6 +284,8 @@ static int open_haproxy(struct agent *agent, struct error *err)
 		return error_set(err, ERROR_INVALID, NULL, "HAProxy %s is too old: 2.4 or later is needed",
 			agent->instance_settings.version.text);
 	r = open_supervisor(agent, err);
+	if (r == 0)
+		r = open_certificates(agent, err);
 	if (r < 0)
 		return r;
 	fill_settings(agent);
@@ -447,6 +460,7 @@ void agent_free(struct agent *agent)
 	join_retry(agent);
 	health_free(agent->health);
 	registry_free(agent->registry);
+	certificate_store_free(agent->certificates);
 	if (agent->supervisor)
 		agent->supervisor->operations->free(agent->supervisor);
 	network_free(agent->network);

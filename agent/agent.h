@@ -18,6 +18,7 @@ struct agent {
 	struct instance_settings instance_settings;
 	struct template *template;
 	struct supervisor *supervisor;
+	struct certificate_store *certificates;
 	struct registry *registry;
 	struct health *health;
 	struct network *network;

@@ -8,6 +8,7 @@
 /* Every route of the agent: the two doors, and what belongs to both. */
 
 #define CERTIFICATE "/1.0/loadbalancer/{loadbalancer_id}/certificates/{filename}"
+#define STORED "/v2/lbaas/certificates/{name}"
 #define LB "/v2/lbaas/loadbalancers/{loadbalancer_id}"
 
 const struct route routes[] = {
@@ -28,6 +29,12 @@ const struct route routes[] = {
 		"the whole load balancer as one document"},
 	{"DELETE", LB "/definition", lbaas_delete_definition, BODY_NONE, 0, ERROR_STYLE_LBAAS,
 		"deletes the whole load balancer"},
+
+	{"GET", "/v2/lbaas/certificates", lbaas_list_certificates, BODY_NONE, 0, ERROR_STYLE_LBAAS, "all certificates"},
+	{"PUT", STORED, lbaas_put_certificate, BODY_PEM, CERTIFICATE_BODY_LIMIT, ERROR_STYLE_LBAAS,
+		"stores or replaces a certificate"},
+	{"GET", STORED, lbaas_get_certificate, BODY_NONE, 0, ERROR_STYLE_LBAAS, "what a certificate says"},
+	{"DELETE", STORED, lbaas_delete_certificate, BODY_NONE, 0, ERROR_STYLE_LBAAS, "removes a certificate"},
 
 	{"GET", "/1.0/info", amphora_get_info, BODY_NONE, 0, ERROR_STYLE_AMPHORA, "versions of this amphora"},
 	{"GET", "/1.0/details", amphora_get_details, BODY_NONE, 0, ERROR_STYLE_AMPHORA,
@@ -53,9 +60,9 @@ const struct route routes[] = {
 		"takes another port into the network namespace, or changes one that is there"},
 	{"GET", "/1.0/interface/{ip}", amphora_get_interface, BODY_NONE, 0, ERROR_STYLE_AMPHORA,
 		"the name of the interface that has an address"},
-	{"PUT", "/1.0/config", amphora_put_config, BODY_ANY, LIMIT_CONFIG_BYTES, ERROR_STYLE_AMPHORA,
+	{"PUT", "/1.0/config", amphora_put_config, BODY_SECRET, LIMIT_CONFIG_BYTES, ERROR_STYLE_AMPHORA,
 		"replaces amphora-agent.conf"},
-	{"PUT", "/1.0/certificate", amphora_put_server_certificate, BODY_ANY, LIMIT_CONFIG_BYTES,
+	{"PUT", "/1.0/certificate", amphora_put_server_certificate, BODY_SECRET, LIMIT_CONFIG_BYTES,
 		ERROR_STYLE_AMPHORA, "replaces this agent's certificate"},
 	{.method = NULL},
 };

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "agent/instance/registry.h"
+#include "agent/instance/registry_internal.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -10,19 +10,7 @@
 #include "agent/base/log.h"
 #include "agent/base/text.h"
 #include "agent/definition/grammar.h"
-
-/* "pending" is what a change under way wants: it counts in conflicts as what is stored does. */
-struct entry {
-	struct instance *instance;
-	struct load_balancer *pending;
-};
-
-struct registry {
-	const struct instance_settings *settings;
-	pthread_mutex_t lock;
-	struct entry *entries; /* in the order of ids */
-	size_t n_entries;
-};
+#include "agent/instance/references.h"
 
 int registry_new(const struct instance_settings *settings, struct registry **ret, struct error *err)
 {
@@ -32,6 +20,7 @@ int registry_new(const struct instance_settings *settings, struct registry **ret
 		return error_set_errno(err, -ENOMEM, "load balancers");
 	registry->settings = settings;
 	pthread_mutex_init(&registry->lock, NULL);
+	pthread_mutex_init(&registry->certificates_lock, NULL);
 	*ret = registry;
 	return 0;
 }
@@ -46,6 +35,7 @@ void registry_free(struct registry *registry)
 	}
 	free(registry->entries);
 	pthread_mutex_destroy(&registry->lock);
+	pthread_mutex_destroy(&registry->certificates_lock);
 	free(registry);
 }
 
@@ -143,9 +133,13 @@ static int check_pair(const struct registry *registry, const struct load_balance
 	return 0;
 }
 
-/* Called with the lock held. */
+/* Called with the lock held: what is referred to cannot be removed from here on (certificates.h). */
 static int check_conflicts(struct registry *registry, const struct load_balancer *lb, struct error *err)
 {
+	int checked = references_check(lb, registry->settings->render.certificates, err);
+
+	if (checked < 0)
+		return checked;
 	for (size_t i = 0; i < registry->n_entries; i++) {
 		_cleanup_stored_ struct stored_definition stored = STORED_DEFINITION_INIT;
 		struct entry *entry = &registry->entries[i];
