@@ -3,6 +3,7 @@
 #include "api/amphora_v1/handlers.h"
 #include "api/common.h"
 #include "api/lbaas_v2/handlers.h"
+#include "api/metrics.h"
 #include "api/router.h"
 
 /* Every route of the agent: the two doors, and what belongs to both. */
@@ -14,6 +15,8 @@
 const struct route routes[] = {
 	{"GET", "/", common_get_versions, BODY_NONE, 0, ERROR_STYLE_AMPHORA, "versions of the APIs"},
 	{"GET", "/healthz", common_get_healthz, BODY_NONE, 0, ERROR_STYLE_AMPHORA, "whether the agent answers"},
+	{"GET", "/metrics", metrics_get, BODY_NONE, 0, ERROR_STYLE_AMPHORA,
+		"the agent and its load balancers, for Prometheus"},
 
 	{"GET", "/v2/lbaas/loadbalancers", lbaas_list_load_balancers, BODY_NONE, 0, ERROR_STYLE_LBAAS,
 		"all load balancers"},
