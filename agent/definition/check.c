@@ -214,6 +214,6 @@ int definition_check(struct load_balancer *lb, const char *lb_id, const struct d
 	if (r == 0)
 		r = check_stats_page(&check, err);
 	for (size_t i = 0; r == 0 && i < lb->n_listeners; i++)
-		check_order_l7policies(&lb->listeners[i]);
+		r = check_order_l7policies(&lb->listeners[i]);
 	return r;
 }

@@ -59,7 +59,7 @@ int check_listener(struct check *check, struct listener *listener, const struct 
 /* check_l7.c: the same of its policies and their rules. */
 int check_l7policies(struct check *check, struct listener *listener, const struct location *where, struct error *err);
 /* Brings them in the order of their positions, which become 1, 2, 3 …; places in the document are lost. */
-void check_order_l7policies(struct listener *listener);
+int check_order_l7policies(struct listener *listener);
 
 /* check_reference.c: first the one of every listener, then the other. */
 int check_move_nested_pools(struct check *check, struct listener *listener, const struct location *where,

@@ -39,30 +39,29 @@ static int check_rule_value(const struct l7rule *rule, const struct location *wh
 	return wanted ? location_error(&field, ERROR_INVALID, err, "%s", wanted) : 0;
 }
 
-/* From what it says; where several of a policy say the same, from their number, too. */
-static int derive_rule_id(const struct check *check, const struct l7policy *policy, struct l7rule *rule)
+/* From what it says; the second, third … of a policy that says the same, from its number, too. "said" counts. */
+static int derive_rule_id(const struct l7policy *policy, struct l7rule *rule, json_t *said)
 {
-	for (unsigned n = 1; !rule->id[0]; n++) {
-		_cleanup_free_ char *natural = NULL;
-		char number[16] = "";
-		int r;
+	_cleanup_free_ char *natural = NULL, *numbered = NULL;
+	json_int_t number;
 
-		if (n > 1)
-			snprintf(number, sizeof(number), " %u", n);
-		if (asprintf(&natural, "%s %s %s%s %s%s", l7rule_type_names[rule->type],
-			    l7rule_compare_type_names[rule->compare_type], rule->invert ? "not " : "",
-			    rule->key ? rule->key : "", rule->value, number) < 0)
-			return -ENOMEM;
-		r = check_derive_id(rule->id, policy->id, "rule", natural);
-		if (r < 0)
-			return r;
-		if (json_object_get(check->l7_ids, rule->id))
-			rule->id[0] = '\0';
-	}
-	return 0;
+	if (rule->id[0])
+		return 0;
+	if (asprintf(&natural, "%s %s %s%s %s", l7rule_type_names[rule->type],
+		    l7rule_compare_type_names[rule->compare_type], rule->invert ? "not " : "",
+		    rule->key ? rule->key : "", rule->value) < 0)
+		return -ENOMEM;
+	number = json_integer_value(json_object_get(said, natural)) + 1;
+	if (json_object_set_new_nocheck(said, natural, json_integer(number)) < 0)
+		return -ENOMEM;
+	if (number == 1)
+		return check_derive_id(rule->id, policy->id, "rule", natural);
+	if (asprintf(&numbered, "%s\n%lld", natural, (long long)number) < 0) /* no value has a line break */
+		return -ENOMEM;
+	return check_derive_id(rule->id, policy->id, "rule", numbered);
 }
 
-static int check_rule(struct check *check, const struct l7policy *policy, struct l7rule *rule,
+static int check_rule(struct check *check, const struct l7policy *policy, struct l7rule *rule, json_t *said,
 	const struct location *where, struct error *err)
 {
 	struct location key = {where, "key", 0}, compare = {where, "compare_type", 0}, id = {where, "id", 0};
@@ -81,7 +80,7 @@ static int check_rule(struct check *check, const struct l7policy *policy, struct
 	r = check_rule_value(rule, where, err);
 	if (r < 0)
 		return r;
-	r = derive_rule_id(check, policy, rule);
+	r = derive_rule_id(policy, rule, said);
 	if (r < 0)
 		return r;
 	return check_unique(check->l7_ids, rule->id, &id, ERROR_CONFLICT, "this id is taken", err);
@@ -129,9 +128,12 @@ static int check_policy(struct check *check, const struct listener *listener, st
 	const struct location *where, struct error *err)
 {
 	struct location id = {where, "id", 0}, rules = {where, "rules", 0};
+	json_auto_t *said = json_object();
 	char natural[32];
 	int r;
 
+	if (!said)
+		return -ENOMEM;
 	r = check_action(policy, where, err);
 	if (r < 0)
 		return r;
@@ -148,7 +150,7 @@ static int check_policy(struct check *check, const struct listener *listener, st
 	for (size_t i = 0; r == 0 && i < policy->n_rules; i++) {
 		struct location item = {&rules, NULL, i};
 
-		r = check_rule(check, policy, &policy->rules[i], &item, err);
+		r = check_rule(check, policy, &policy->rules[i], said, &item, err);
 	}
 	return r;
 }
@@ -177,17 +179,32 @@ int check_l7policies(struct check *check, struct listener *listener, const struc
 
 /* As Octavia does when it takes the policies one after the other (octavia/db/repositories.py, L7PolicyRepository.create()):
  * each goes to its position, before one that is there already, or to the end. */
-void check_order_l7policies(struct listener *listener)
+int check_order_l7policies(struct listener *listener)
 {
-	struct l7policy *list = listener->l7policies;
+	_cleanup_free_ const struct l7policy **order = NULL;
+	size_t n = listener->n_l7policies;
+	struct l7policy *ordered;
 
-	for (size_t i = 0; i < listener->n_l7policies; i++) {
-		struct l7policy policy = list[i];
-		size_t place = policy.position - 1 < (int64_t)i ? (size_t)(policy.position - 1) : i;
-
-		memmove(&list[place + 1], &list[place], (i - place) * sizeof(*list));
-		list[place] = policy;
+	if (n == 0)
+		return 0;
+	order = calloc(n, sizeof(*order));
+	ordered = calloc(n, sizeof(*ordered));
+	if (!order || !ordered) {
+		free(ordered);
+		return -ENOMEM;
 	}
-	for (size_t i = 0; i < listener->n_l7policies; i++)
-		list[i].position = (int64_t)i + 1;
+	for (size_t i = 0; i < n; i++) {
+		const struct l7policy *policy = &listener->l7policies[i];
+		size_t place = policy->position - 1 < (int64_t)i ? (size_t)(policy->position - 1) : i;
+
+		memmove(&order[place + 1], &order[place], (i - place) * sizeof(*order));
+		order[place] = policy;
+	}
+	for (size_t i = 0; i < n; i++) {
+		ordered[i] = *order[i];
+		ordered[i].position = (int64_t)i + 1;
+	}
+	free(listener->l7policies); /* what they own belongs to their copies */
+	listener->l7policies = ordered;
+	return 0;
 }

@@ -201,7 +201,7 @@ static void test_derived_ids(void **state)
 		",'l7policies':[{'name':'n'," POLICY ",'rules':[{" RULE "},{" RULE "},{" RULE ",'invert':true},"
 		"{'type':'HEADER','compare_type':'REGEX','key':'X','value':'y z'}]},{" POLICY "}]}]");
 	const struct l7policy *policies = lb->listeners[0].l7policies;
-	static const char *const names[] = {"rule:PATH STARTS_WITH  /x", "rule:PATH STARTS_WITH  /x 2",
+	static const char *const names[] = {"rule:PATH STARTS_WITH  /x", "rule:PATH STARTS_WITH  /x\n2",
 		"rule:PATH STARTS_WITH not  /x", "rule:HEADER REGEX X y z"};
 	char wanted[UUID_SIZE];
 
