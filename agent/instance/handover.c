@@ -100,7 +100,7 @@ static int confirm(struct instance *instance, const struct before *before, const
 	return failure(instance, "HAProxy did not confirm within 60 s", err);
 }
 
-static void tell_started(struct instance *instance, const char *config, size_t length)
+void instance_tell_started(struct instance *instance, const char *config, size_t length)
 {
 	const struct instance_settings *settings = instance->settings;
 
@@ -130,7 +130,7 @@ int instance_start_haproxy(struct instance *instance, const char *wanted, size_t
 	if (r < 0)
 		operations->stop(instance->unit, 0, NULL); /* it must not be started again and again */
 	else
-		tell_started(instance, wanted, wanted_length);
+		instance_tell_started(instance, wanted, wanted_length);
 	return r;
 }
 
@@ -252,6 +252,6 @@ int instance_reload_haproxy(struct instance *instance, const char *wanted, size_
 	if (r < 0)
 		return r;
 	instance_restore_tables(instance, &tables);
-	tell_started(instance, wanted, wanted_length);
+	instance_tell_started(instance, wanted, wanted_length);
 	return 0;
 }

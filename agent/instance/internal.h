@@ -100,6 +100,8 @@ int instance_make_plan(struct instance *instance, const struct wanted *wanted, s
 int instance_tell_haproxy(struct instance *instance, const struct wanted *wanted, struct plan *plan, bool *ret_touched,
 	struct error *err);
 
+/* Calls after_start(), which the two that follow do themselves. */
+void instance_tell_started(struct instance *instance, const char *config, size_t length);
 /* Starts or reloads and waits until HAProxy confirms. ERROR_APPLY with HAProxy's words. */
 int instance_start_haproxy(struct instance *instance, const char *wanted, size_t wanted_length, struct error *err);
 int instance_reload_haproxy(struct instance *instance, const char *wanted, size_t wanted_length, struct error *err);

@@ -470,6 +470,9 @@ static int control(struct instance *instance, enum instance_action action, struc
 					  : reload(instance, &plan, err);
 	if (r < 0)
 		return r;
+	/* A controller expects its VIPs to be advertised whenever it asks for a start or a reload, also where that took none. */
+	if (action != INSTANCE_STOP && (plan.action == PLAN_NONE || plan.action == PLAN_RUNTIME) && instance->running)
+		instance_tell_started(instance, instance->running, instance->running_length);
 	*ret = (struct control_result){.done = action, .plan = plan};
 	return 0;
 }

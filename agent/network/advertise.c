@@ -104,7 +104,8 @@ static int send_arp(const struct place *interface, const struct ip *ip)
 	memcpy(arp.arp_tpa, ip->bytes, 4);
 	/* Protocol 0: it receives nothing. */
 	fd = socket(AF_PACKET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (fd < 0 || sendto(fd, &arp, sizeof(arp), MSG_DONTWAIT, (const struct sockaddr *)&everybody, sizeof(everybody)) < 0)
+	if (fd < 0 || sendto(fd, &arp, sizeof(arp), MSG_DONTWAIT, (const struct sockaddr *)&everybody,
+			      sizeof(everybody)) < 0)
 		return -errno;
 	return 0;
 }
@@ -162,7 +163,8 @@ static int send_neighbor_advertisement(const struct place *interface, const stru
 	memcpy(&message.advertisement.nd_na_target, ip->bytes, sizeof(message.advertisement.nd_na_target));
 	memcpy(message.mac, interface->mac, ETH_ALEN);
 	inet_pton(AF_INET6, "ff02::1", &everybody.sin6_addr); /* all nodes */
-	if (sendto(fd, &message, sizeof(message), MSG_DONTWAIT, (const struct sockaddr *)&everybody, sizeof(everybody)) < 0)
+	if (sendto(fd, &message, sizeof(message), MSG_DONTWAIT, (const struct sockaddr *)&everybody,
+		    sizeof(everybody)) < 0)
 		return -errno;
 	return 0;
 }

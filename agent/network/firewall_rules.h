@@ -47,7 +47,7 @@ struct firewall_interface {
 	const struct firewall_rules *rules;
 };
 
-/* What "nft -j -f -" takes: all rules are replaced at once, no packet meets another set of them. What arrives is dropped, but for replies, what
- * belongs to them, ICMP that the network needs (path MTU discovery, neighbor discovery), DHCP, the loopback interface, and
- * what the rules of the interface allow. NULL without memory. */
+/* What "nft -j -f -" takes: all rules are replaced at once, no packet meets another set of them. What arrives is dropped,
+ * but for replies, what belongs to them, ICMP that the network needs (path MTU discovery, neighbor discovery), DHCP, the
+ * loopback interface, and what the rules of the interface allow. NULL without memory. */
 json_t *firewall_transaction(const struct firewall_interface *interfaces, size_t n);
