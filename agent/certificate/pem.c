@@ -88,9 +88,9 @@ static int find_end(const char *begin, const char *limit, const char *label, siz
 	const char *body = begin + strlen(BEGIN), *next = find(body, limit, BEGIN), *end = find(body, limit, END);
 	char closing[LABEL_MAX];
 
-	if (!end || (next && next < end))
+	if (!end || (next && next < end) || !read_label(end + strlen(END), limit, closing))
 		return error_set(err, ERROR_INVALID, NULL, "the block '%s' that begins in line %zu has no end", label, line);
-	if (!read_label(end + strlen(END), limit, closing) || strcmp(closing, label) != 0)
+	if (strcmp(closing, label) != 0)
 		return error_set(err, ERROR_INVALID, NULL,
 			"the block '%s' that begins in line %zu ends as another one", label, line);
 	*ret_end = end + strlen(END) + strlen(label) + strlen(DASHES);

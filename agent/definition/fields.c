@@ -139,7 +139,7 @@ static const struct field additional_vip_fields[] = {
 	END,
 };
 const struct object_type additional_vip_type = {
-	"additional VIP", sizeof(struct additional_vip), additional_vip_fields};
+	"additional_vip", sizeof(struct additional_vip), additional_vip_fields};
 
 static const struct field stats_page_fields[] = {
 	{"address", FIELD_ADDRESS, .offset = offsetof(struct stats_page, address)},

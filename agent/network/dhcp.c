@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "agent/base/fileio.h"
+#include "agent/base/log.h"
 #include "agent/base/namespace.h"
 #include "agent/base/process.h"
 #include "agent/base/text.h"
@@ -19,6 +20,8 @@ enum {
 	/* dhclient gives up waiting after 60 s by default; a controller does after 60 s, too (rest_request_read_timeout). */
 	START_TIMEOUT_MS = 50000,
 	STOP_TIMEOUT_MS = 10000,
+	PID_FILE_TIMEOUT_MS = 2000,
+	PID_FILE_INTERVAL_MS = 10,
 };
 
 /* Words that stand for what belongs to the interface. */
@@ -100,24 +103,6 @@ static int run_client(void *userdata)
 	return r == -ETIMEDOUT ? 0 : r;
 }
 
-int dhcp_start(int namespace_fd, const char *interface, struct error *err)
-{
-	struct run run = {.timeout_ms = START_TIMEOUT_MS};
-	int r;
-
-	for (size_t i = 0; i < ELEMENTSOF(clients); i++) {
-		if (!find_program(clients[i].program, run.program))
-			continue;
-		if (streq(clients[i].program, "dhclient"))
-			(void)fileio_make_dirs(LEASE_DIR, 0755);
-		prepare(&clients[i], clients[i].start, interface, &run);
-		r = namespace_run(namespace_fd, run_client, &run);
-		return r < 0 ? error_set_errno(err, r, "%s", run.program) : 0;
-	}
-	return error_set(err, ERROR_INTERNAL, NULL,
-		"%s needs DHCP and no client is installed: dhclient, dhcpcd or udhcpc", interface);
-}
-
 /* The process that the client's pid file names, if it is one of that program. */
 static int find_client(const struct client *client, const char *interface, int *ret_pidfd)
 {
@@ -140,6 +125,46 @@ static int find_client(const struct client *client, const char *interface, int *
 		return -ESRCH;
 	*ret_pidfd = TAKE_FD(pidfd);
 	return 0;
+}
+
+/* What stays in the background writes its pid file after the program that we waited for has ended. Until then nobody could
+ * tell that it runs, and would start another. */
+static void wait_for_client(const struct client *client, const char *interface)
+{
+	int64_t deadline = process_now_ms() + PID_FILE_TIMEOUT_MS;
+
+	for (;;) {
+		_cleanup_close_ int pidfd = -1;
+
+		if (find_client(client, interface, &pidfd) == 0)
+			return;
+		if (process_now_ms() >= deadline) {
+			log_warning("%s of %s does not go on in the background", client->program, interface);
+			return;
+		}
+		usleep(PID_FILE_INTERVAL_MS * 1000);
+	}
+}
+
+int dhcp_start(int namespace_fd, const char *interface, struct error *err)
+{
+	struct run run = {.timeout_ms = START_TIMEOUT_MS};
+	int r;
+
+	for (size_t i = 0; i < ELEMENTSOF(clients); i++) {
+		if (!find_program(clients[i].program, run.program))
+			continue;
+		if (streq(clients[i].program, "dhclient"))
+			(void)fileio_make_dirs(LEASE_DIR, 0755);
+		prepare(&clients[i], clients[i].start, interface, &run);
+		r = namespace_run(namespace_fd, run_client, &run);
+		if (r < 0)
+			return error_set_errno(err, r, "%s", run.program);
+		wait_for_client(&clients[i], interface);
+		return 0;
+	}
+	return error_set(err, ERROR_INTERNAL, NULL,
+		"%s needs DHCP and no client is installed: dhclient, dhcpcd or udhcpc", interface);
 }
 
 bool dhcp_is_running(const char *interface)

@@ -14,7 +14,7 @@ import pytest
 crypto = pytest.importorskip("cryptography", reason="python3-cryptography is not installed")
 from cryptography import x509  # noqa: E402
 from cryptography.hazmat.primitives import hashes, serialization  # noqa: E402
-from cryptography.hazmat.primitives.asymmetric import ec  # noqa: E402
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, rsa  # noqa: E402
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID  # noqa: E402
 
 SERVER, CLIENT = ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH
@@ -27,8 +27,9 @@ class Pair:
 
     def __init__(self, certificate, key):
         self.certificate = certificate.public_bytes(serialization.Encoding.PEM).decode()
-        self.key = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL,
-            serialization.NoEncryption()).decode()
+        traditional = isinstance(key, (ec.EllipticCurvePrivateKey, rsa.RSAPrivateKey, dsa.DSAPrivateKey))
+        self.key = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL
+            if traditional else serialization.PrivateFormat.PKCS8, serialization.NoEncryption()).decode()
         self.serial = certificate.serial_number
         self.pem = self.certificate + self.key
 
@@ -40,17 +41,19 @@ class Pair:
 
 
 class Authority:
-    def __init__(self, name):
+    def __init__(self, name, issuer=None):
+        """"issuer": another authority; without one it signs itself."""
         self.key = ec.generate_private_key(ec.SECP256R1())
+        issuer = issuer or self
         self.name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         usage = x509.KeyUsage(digital_signature=True, key_cert_sign=True, crl_sign=True, content_commitment=False,
             key_encipherment=False, data_encipherment=False, key_agreement=False, encipher_only=False,
             decipher_only=False)
-        self.certificate = self._build(self.name, self.key, -DAY, 30 * DAY) \
+        self.certificate = issuer._build(self.name, self.key, -DAY, 30 * DAY) \
             .add_extension(x509.BasicConstraints(ca=True, path_length=None), True) \
             .add_extension(usage, True) \
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(self.key.public_key()), False) \
-            .sign(self.key, hashes.SHA256())
+            .sign(issuer.key, hashes.SHA256())
         self.pair = Pair(self.certificate, self.key)
 
     def _build(self, subject, key, start, end):
@@ -58,9 +61,9 @@ class Authority:
         return x509.CertificateBuilder().subject_name(subject).issuer_name(self.name).public_key(key.public_key()) \
             .serial_number(x509.random_serial_number()).not_valid_before(now + start).not_valid_after(now + end)
 
-    def issue(self, name, usages=(SERVER, CLIENT), start=-DAY, end=10 * DAY, hosts=None):
+    def issue(self, name, usages=(SERVER, CLIENT), start=-DAY, end=10 * DAY, hosts=None, key=None):
         """As Octavia's LocalCertGenerator makes them: subject and alternative name are the id, both purposes."""
-        key = ec.generate_private_key(ec.SECP256R1())
+        key = key or ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         builder = self._build(subject, key, start, end) \
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), True) \

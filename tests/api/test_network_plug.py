@@ -3,7 +3,9 @@
 ip(8). What Octavia's driver asks for gives the same with Octavia's Python agent and with amphorad."""
 
 import concurrent.futures
+import itertools
 import json
+import os
 import re
 import shutil
 import socket
@@ -411,30 +413,24 @@ def test_connections_survive_an_update(agent, machine):
     machine.ip("-n", "world", "address", "add", "10.10.0.1/24", "dev", "w-ens5")
     plug_vip(agent).expect(202)
     with subprocess.Popen([*machine.enter, "ip", "-n", NAMESPACE, "monitor", "address", "route", "rule"],
-            stdout=subprocess.PIPE, text=True) as monitor:
+            stdout=subprocess.PIPE) as monitor:
         try:
-            # Its subscription is there when it shows a change.
-            def listening():
-                machine.ip("-n", NAMESPACE, "route", "replace", "198.51.100.0/24", "dev", "lo", "table", "77")
-                return select_line(monitor, "198.51.100")
-            wait_for(listening, 10, "ip monitor works")
+            os.set_blocking(monitor.stdout.fileno(), False)
+            seen, marks = b"", itertools.count()
+
+            def marked(mark):
+                """Whether a change of our own is seen, and with it all that came before it."""
+                nonlocal seen
+                machine.ip("-n", NAMESPACE, "route", "add", f"198.51.100.{next(marks)}", "dev", "lo", "table", str(mark))
+                seen += monitor.stdout.read() or b""
+                return b"table %d" % mark in seen
+            wait_for(lambda: marked(77), 10, "ip monitor works")
             plug_network(agent, VIP_MAC, fixed_ip("10.10.0.5", "10.10.0.0/24", gateway="10.10.0.1"),
                 vip_net_info={**VIP_NET, "vip": "10.10.0.9"}, mtu=1450).expect(202)
-            machine.ip("-n", NAMESPACE, "route", "add", "198.51.101.0/24", "dev", "lo", "table", "77")
-            lines = []
-            while not lines or "198.51.101" not in lines[-1]:
-                lines.append(monitor.stdout.readline())
+            wait_for(lambda: marked(78), 10, "all was seen")
         finally:
             monitor.kill()
-    assert not [line for line in lines if "198.51" not in line], lines
-
-
-def select_line(process, text):
-    import select
-    while select.select([process.stdout], [], [], 0.2)[0]:
-        if text in process.stdout.readline():
-            return True
-    return False
+    assert not [line for line in seen.decode().splitlines() if "198.51.100." not in line], seen.decode()
 
 
 def test_hostile_requests(agent, machine):
@@ -739,6 +735,11 @@ def world_answers(machine, port, *command):
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
+def clients_of(machine):
+    """Processes in the amphora's namespace."""
+    return machine.ip("netns", "pids", NAMESPACE).stdout.split()
+
+
 def test_dhcp(agent, machine, tmp_path):
     if not amphora.find_program("dnsmasq"):
         pytest.skip("dnsmasq is not installed")
@@ -757,11 +758,13 @@ def test_dhcp(agent, machine, tmp_path):
         lease = next(address for address in found if address != "10.10.0.9/32")
         assert lease.startswith("10.10.0.5") or lease == "10.10.0.60/24"
         assert json.loads((agent.interfaces / "eth1.json").read_text())["addresses"][0] == {"dhcp": True}
-        # It keeps the lease.
+        # It keeps the lease, and the client that is there.
         assert agent.interface("up", "all").returncode == 0
         assert machine.addresses("eth1") == found
+        assert len(clients_of(machine)) == 1
         assert agent.interface("down", "eth1").returncode == 0
         assert not machine.addresses("eth1")
+        assert not clients_of(machine)
     finally:
         server.terminate()
         server.wait()

@@ -339,6 +339,13 @@ static void check_integer(const char *what, const struct field *field, const cha
 		assert_starts(what, text, "Integer from %lld to %lld. ", low, high);
 }
 
+static const char *after_required(const char *text)
+{
+	const char *rest = text_after_prefix(text, "Required. ");
+
+	return rest ? rest : text;
+}
+
 static void check_field(const char *what, const struct field *field, const char *text)
 {
 	char wanted[128] = "";
@@ -353,14 +360,17 @@ static void check_field(const char *what, const struct field *field, const char 
 		assert_starts(what, text, "UUID");
 		return;
 	case FIELD_STRING:
-		check_string(what, field, text);
+		check_string(what, field, after_required(text));
 		return;
 	case FIELD_ADDRESS:
 		snprintf(wanted, sizeof(wanted), "IP address");
 		break;
 	case FIELD_BOOL:
-		assert_starts(what, text, "Boolean, default %s . ",
-			field->default_value ? "true" : "false");
+		if (field->flags & FIELD_REQUIRED)
+			assert_starts(what, text, "Required. Boolean. ");
+		else
+			assert_starts(what, text, "Boolean, default %s . ",
+				field->default_value ? "true" : "false");
 		return;
 	case FIELD_INTEGER:
 		check_integer(what, field, text);
@@ -382,7 +392,7 @@ static void check_field(const char *what, const struct field *field, const char 
 		if (field->choices)
 			check_choices(what, field, text, "List of ");
 		else
-			assert_says(what, text, "List of at most ");
+			assert_starts(what, text, "List of at most %lld ", (long long)field->maximum);
 		return;
 	case FIELD_TAGS:
 		snprintf(wanted, sizeof(wanted), "List of at most %d strings of 1 to %d characters",
