@@ -58,9 +58,7 @@ static int put_sources(struct render *render, const struct listener *listener, s
 		return r;
 	view_put_flag(view, "accept_proxy", accepts && !trusted);
 	view_put_quoted(view, "trusted_file", trusted);
-	view_put(view, "header_timeout_ms",
-		accepts && proxy->header_timeout_ms && has_header_timeout ? json_integer(proxy->header_timeout_ms)
-									   : NULL);
+	view_put_unless_zero(view, "header_timeout_ms", accepts && has_header_timeout ? proxy->header_timeout_ms : 0);
 	view_put_quoted(view, "allowed_file", allowed);
 	view_put_own(view, "allowed_stage", accepts ? "session" : "connection");
 	return 0;
@@ -71,7 +69,7 @@ static void put_hsts(const struct listener *listener, struct view *view)
 	char value[96];
 
 	if (listener->protocol != LISTENER_TERMINATED_HTTPS || listener->hsts_max_age_s < 0) {
-		view_put(view, "hsts", NULL);
+		view_put_absent(view, "hsts");
 		return;
 	}
 	snprintf(value, sizeof(value), "max-age=%lld;%s%s", (long long)listener->hsts_max_age_s,
@@ -111,7 +109,7 @@ static int put_backends(struct render *render, const struct listener *listener, 
 	if (has_default)
 		view_put_view(view, "default_backend", &default_backend);
 	else
-		view_put(view, "default_backend", NULL);
+		view_put_absent(view, "default_backend");
 	view_put_flag(view, "unique_id", unique_id);
 	view_put_view(view, "backends", &backends);
 	return 0;
@@ -133,7 +131,7 @@ int render_frontend(struct render *render, const struct listener *listener, stru
 	view_put_flag(&view, "prometheus", listener->protocol == LISTENER_PROMETHEUS);
 	view_put_integer(&view, "client_ms",
 		render_or_default(listener->timeout_client_data_ms, timeouts->timeout_client_data_ms));
-	view_put(&view, "inspect_ms", inspect_ms ? json_integer(inspect_ms) : NULL);
+	view_put_unless_zero(&view, "inspect_ms", inspect_ms);
 	put_addresses(render, listener, &view);
 	put_hsts(listener, &view);
 	render_l7(render, listener, &view);

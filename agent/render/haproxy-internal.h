@@ -18,7 +18,7 @@ struct render {
 	bool external_check; /* set by whoever renders a check that is a program */
 };
 
-/* The place of a listener's or pool's field in the document, as it is stored. */
+/* Room for the JSON Pointer of a listener's or pool's field in the stored document. */
 enum { FIELD_POINTER_SIZE = 128 };
 
 static inline int64_t render_or_default(int64_t timeout_ms, int64_t default_ms)

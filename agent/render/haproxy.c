@@ -29,7 +29,7 @@ static void put_log(const struct render_settings *settings, struct view *view)
 
 	view_put_flag(view, "log_connections", logs && settings->connection_logging);
 	if (!logs) {
-		view_put(view, "log", NULL);
+		view_put_absent(view, "log");
 		return;
 	}
 	snprintf(user, sizeof(user), "local%d", (int)settings->user_log_facility);
@@ -46,7 +46,7 @@ static void put_stats_page(const struct render *render, struct view *view)
 	_cleanup_view_ struct view stats = view_object(), user = view_object();
 
 	if (!page) {
-		view_put(view, "stats_page", NULL);
+		view_put_absent(view, "stats_page");
 		return;
 	}
 	view_put_quoted(&stats, "stats_address", page->address ? page->address : render_vip(render));
@@ -57,7 +57,7 @@ static void put_stats_page(const struct render *render, struct view *view)
 	if (page->username)
 		view_put_view(&stats, "stats_user", &user);
 	else
-		view_put(&stats, "stats_user", NULL);
+		view_put_absent(&stats, "stats_user");
 	view_put_view(view, "stats_page", &stats);
 }
 

@@ -21,14 +21,14 @@ static const struct rule_row {
 	/* NULL: compared as the rule says; "" has nothing to be compared with. */
 	const char *operator;
 } rule_rows[_L7RULE_TYPE_MAX] = {
-	[L7RULE_HOST_NAME] = {"req.hdr(host)", .ignores_case = true},
-	[L7RULE_PATH] = {"path"},
-	[L7RULE_FILE_TYPE] = {"path"},
-	[L7RULE_HEADER] = {"req.hdr", .has_key = true},
-	[L7RULE_COOKIE] = {"req.cook", .has_key = true},
-	[L7RULE_SSL_CONN_HAS_CERT] = {"ssl_c_used", .operator = ""},
-	[L7RULE_SSL_VERIFY_RESULT] = {"ssl_c_verify", .operator = "eq"},
-	[L7RULE_SSL_DN_FIELD] = {"ssl_c_s_dn", .has_key = true},
+	[L7RULE_HOST_NAME] = {.fetch = "req.hdr(host)", .ignores_case = true},
+	[L7RULE_PATH] = {.fetch = "path"},
+	[L7RULE_FILE_TYPE] = {.fetch = "path"},
+	[L7RULE_HEADER] = {.fetch = "req.hdr", .has_key = true},
+	[L7RULE_COOKIE] = {.fetch = "req.cook", .has_key = true},
+	[L7RULE_SSL_CONN_HAS_CERT] = {.fetch = "ssl_c_used", .operator = ""},
+	[L7RULE_SSL_VERIFY_RESULT] = {.fetch = "ssl_c_verify", .operator = "eq"},
+	[L7RULE_SSL_DN_FIELD] = {.fetch = "ssl_c_s_dn", .has_key = true},
 };
 
 static const char *const compare_words[_L7RULE_COMPARE_MAX] = {
@@ -181,7 +181,7 @@ static void put_redirect(const struct l7policy *policy, struct view *view)
 {
 	bool prefix = policy->action == L7POLICY_REDIRECT_PREFIX;
 
-	view_put(view, "code", policy->redirect_http_code ? json_integer(policy->redirect_http_code) : NULL);
+	view_put_unless_zero(view, "code", policy->redirect_http_code);
 	view_put_own(view, "kind", prefix ? "prefix" : "location");
 	view_put_quoted(view, "target", prefix ? policy->redirect_prefix : policy->redirect_url);
 }

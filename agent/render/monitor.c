@@ -31,7 +31,7 @@ static int put_request(const struct health_monitor *monitor, struct view *checks
 	int r;
 
 	if (!asks_http(monitor)) {
-		view_put(checks, "request", NULL);
+		view_put_absent(checks, "request");
 		return 0;
 	}
 	r = grammar_expand_codes(monitor->expected_codes, &codes);
@@ -73,7 +73,7 @@ int render_monitor(struct render *render, const struct pool *pool, struct view *
 	else
 		view_put_own(backend, "verify", render_pool_is_monitored(pool) && speaks_tls(monitor) ? "none" : NULL);
 	if (!render_pool_is_monitored(pool)) {
-		view_put(backend, "checks", NULL);
+		view_put_absent(backend, "checks");
 		return 0;
 	}
 	r = put_request(monitor, &checks);
@@ -118,5 +118,5 @@ void render_check(const struct pool *pool, const struct member *member, struct v
 
 	view_put_flag(server, "check_ssl", monitor && (speaks_tls(monitor) || (detached && pool->tls_enabled)));
 	put_address(member->monitor_address, server);
-	view_put(server, "check_port", port ? json_integer(port) : NULL);
+	view_put_unless_zero(server, "check_port", port);
 }

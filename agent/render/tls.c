@@ -100,13 +100,13 @@ static int put_certificate(struct render *render, const char *reference, enum ce
 	return 0;
 }
 
-static int append_once(char **names, size_t *n, char **name)
+/* Takes the name. */
+static void append_once(char **names, size_t *n, char **name)
 {
 	if (has_word(names, *name))
 		free(TAKE_PTR(*name));
 	else
 		names[(*n)++] = TAKE_PTR(*name);
-	return 0;
 }
 
 /* The default certificate, which HAProxy takes where no name matches, is the first of the list. */
@@ -122,14 +122,14 @@ static int add_certificate_list(struct render *render, const struct listener *li
 	snprintf(pointer, sizeof(pointer), "/loadbalancer/listeners/%zu/default_tls_container_ref", index);
 	r = find(render, listener->default_tls_container_ref, CERTIFICATE_PAIR, pointer, &name, err);
 	if (r == 0 && name)
-		r = append_once(names, &n, &name);
+		append_once(names, &n, &name);
 	STRV_FOREACH(reference, listener->sni_container_refs) {
 		if (r < 0)
 			return r;
 		snprintf(pointer, sizeof(pointer), "/loadbalancer/listeners/%zu/sni_container_refs/%zu", index, i++);
 		r = find(render, *reference, CERTIFICATE_PAIR, pointer, &name, err);
 		if (r == 0)
-			r = append_once(names, &n, &name);
+			append_once(names, &n, &name);
 	}
 	return r < 0 ? r : files_add_list(render->files, listener->id, "crt-list", names, ret);
 }
@@ -144,7 +144,7 @@ int render_bind_tls(struct render *render, const struct listener *listener, stru
 	int r;
 
 	if (!listener_ends_tls(listener)) {
-		view_put(frontend, "bind_tls", NULL);
+		view_put_absent(frontend, "bind_tls");
 		return 0;
 	}
 	r = add_certificate_list(render, listener, &list, err);
@@ -171,7 +171,7 @@ int render_server_tls(struct render *render, const struct pool *pool, struct vie
 	int r;
 
 	if (!pool->tls_enabled) {
-		view_put(backend, "server_tls", NULL);
+		view_put_absent(backend, "server_tls");
 		return 0;
 	}
 	r = put_certificate(

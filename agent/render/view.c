@@ -49,6 +49,16 @@ void view_put_integer(struct view *view, const char *name, int64_t value)
 	put_or_append(view, name, json_integer(value));
 }
 
+void view_put_unless_zero(struct view *view, const char *name, int64_t value)
+{
+	put_or_append(view, name, value ? json_integer(value) : json_null());
+}
+
+void view_put_absent(struct view *view, const char *name)
+{
+	put_or_append(view, name, json_null());
+}
+
 void view_put_flag(struct view *view, const char *name, bool value)
 {
 	put_or_append(view, name, json_boolean(value));
@@ -87,11 +97,6 @@ void view_put_joined(struct view *view, const char *name, char *const *values)
 	if (text.failed)
 		view->failure = -ENOMEM;
 	view_put_quoted(view, name, text.length ? text_peek(&text) : NULL);
-}
-
-void view_put(struct view *view, const char *name, json_t *value)
-{
-	put_or_append(view, name, value ? value : json_null());
 }
 
 static void add_view(struct view *view, const char *name, struct view *value)

@@ -28,6 +28,8 @@ int view_take(struct view *view, json_t **ret);
 
 /* In an object. NULL is "absent". */
 void view_put_integer(struct view *view, const char *name, int64_t value);
+void view_put_unless_zero(struct view *view, const char *name, int64_t value);
+void view_put_absent(struct view *view, const char *name);
 void view_put_flag(struct view *view, const char *name, bool value);
 /* Our own words, ids among them: as they are. */
 void view_put_own(struct view *view, const char *name, const char *value);
@@ -35,8 +37,6 @@ void view_put_own(struct view *view, const char *name, const char *value);
 void view_put_quoted(struct view *view, const char *name, const char *value);
 /* A list of strings, quoted and joined by commas: one word. NULL and empty lists are absent. */
 void view_put_joined(struct view *view, const char *name, char *const *values);
-/* Takes the reference; NULL is "absent". */
-void view_put(struct view *view, const char *name, json_t *value);
 /* Takes another view's content, or its failure. */
 void view_put_view(struct view *view, const char *name, struct view *value);
 

@@ -113,7 +113,6 @@ def test_application_protocols(https):
 def test_strict_transport_security(https):
     https.apply(hsts_max_age=31536000, hsts_include_subdomains=True, hsts_preload=True)
     value = https().headers["Strict-Transport-Security"]
-    # RFC 6797, 6.1: a directive may be empty; Octavia writes a last ";".
     assert [word.strip() for word in value.split(";") if word.strip()] == ["max-age=31536000", "includeSubDomains", "preload"]
     https.apply(hsts_max_age=0)
     assert https().headers["Strict-Transport-Security"].rstrip("; ") == "max-age=0"

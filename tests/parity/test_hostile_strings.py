@@ -219,6 +219,6 @@ def test_hostile_strings(make_agent, note):
     if CASES >= 100:
         # Strings that mean something to HAProxy did get through, so that the test is about something.
         for kind, characters in {"name": "'\"#$%", "value": "'\"#$%{", "regex": " '\"#$%{\\", "url_path": "'$%",
-                "redirect_url": "'%", "key": "'#$", "cookie_name": "'#$"}.items():
+                "redirect_url": "'%", "key": "'$", "cookie_name": "'$"}.items():
             seen = set("".join(run.accepted.get(kind, ())))
             assert set(characters) <= seen, f"no {kind} with {set(characters) - seen}: {run.accepted.get(kind)}"

@@ -488,7 +488,7 @@ static struct pool many_members(void)
 static void test_server_ids_are_unique(void **state)
 {
 	struct pool pool = many_members();
-	_cleanup_free_ struct member *members = pool.members;
+	_unused_ _cleanup_free_ struct member *members = pool.members;
 	_cleanup_free_ bool *seen = calloc(SERVER_ID_MAX + 1, sizeof(*seen));
 	_cleanup_free_ uint32_t *ids = NULL;
 
@@ -506,7 +506,7 @@ static void test_server_ids_are_unique(void **state)
 static void test_server_ids_are_stable(void **state)
 {
 	struct pool pool = many_members(), turned = many_members(), half;
-	_cleanup_free_ struct member *members = pool.members, *turned_members = turned.members;
+	_unused_ _cleanup_free_ struct member *members = pool.members, *turned_members = turned.members;
 	_cleanup_free_ uint32_t *ids = NULL, *turned_ids = NULL, *half_ids = NULL;
 	size_t moved = 0;
 
