@@ -196,7 +196,7 @@ static int refuse_for(const char *lb_id, const char *name, int r, const struct e
 	/* The definition was good and the bundle is: they do not fit. */
 	bool misfit = problem->code == ERROR_INVALID;
 
-	error_set(err, misfit ? ERROR_CONFLICT : problem->code, NULL, "load balancer %s cannot use this as '%s'; all stays as it was%s%s: %s",
+	error_set(err, misfit ? ERROR_CONFLICT : problem->code, NULL, "load balancer %s cannot use this as '%s'%s%s: %s",
 		lb_id, name, problem->pointer ? ", " : "", problem->pointer ? problem->pointer : "", error_message(problem));
 	return misfit ? error_code_to_errno(ERROR_CONFLICT) : r;
 }
@@ -232,28 +232,42 @@ static int apply_to_users(struct registry *registry, const char *name, struct ce
 }
 
 /* Those that took it already, and whoever began to use it meanwhile, go back as well. Each goes as far as it can: a load balancer
- * that cannot be brought back says so as its trouble. */
-static void put_back(struct registry *registry, const char *name, const struct certificate_backup *before)
+ * that cannot be brought back says so as its trouble, and then this is false. */
+static bool put_back(struct registry *registry, const char *name, const struct certificate_backup *before)
 {
 	struct certificate_store *store = registry->settings->render.certificates;
 	_cleanup_certificate_users_ struct certificate_users users = CERTIFICATE_USERS_INIT;
 	_cleanup_error_ struct error problem = ERROR_INIT;
+	bool all = true;
 
 	if (certificate_store_restore(store, name, before, &problem) < 0 ||
 		registry_certificate_users(registry, name, &users, &problem) < 0) {
 		log_error("going back to the last certificate '%s' failed: %s", name, error_message(&problem));
-		return;
+		return false;
 	}
 	for (size_t i = 0; i < users.n; i++) {
 		_cleanup_apply_result_ struct apply_result result = APPLY_RESULT_INIT;
 		_cleanup_error_ struct error failure = ERROR_INIT;
+		const char *lb_id = users.items[i].lb_id;
 
-		if (i > 0 && streq(users.items[i].lb_id, users.items[i - 1].lb_id))
+		if (i > 0 && streq(lb_id, users.items[i - 1].lb_id))
 			continue;
-		if (apply_again(registry, users.items[i].lb_id, &result, &failure) < 0)
-			log_lb(LOG_ERR, users.items[i].lb_id, "going back to the last certificate '%s' failed: %s", name,
-				error_message(&failure));
+		if (apply_again(registry, lb_id, &result, &failure) == 0 || failure.code == ERROR_NOT_FOUND)
+			continue;
+		log_lb(LOG_ERR, lb_id, "going back to the last certificate '%s' failed: %s", name, error_message(&failure));
+		all = false;
 	}
+	return all;
+}
+
+static void say_outcome(struct error *err, bool all_back)
+{
+	_cleanup_free_ char *message = err && err->message ? strdup(err->message) : NULL;
+
+	if (message)
+		error_set(err, err->code, NULL, "%s\n%s", message,
+			all_back ? "All load balancers go on with what they had."
+				 : "Not every load balancer could be brought back to what it had; its trouble tells why.");
 }
 
 int registry_put_certificate(struct registry *registry, const char *name, const char *pem, size_t length,
@@ -272,8 +286,7 @@ int registry_put_certificate(struct registry *registry, const char *name, const 
 	/* Also where nothing changed: one that had missed an earlier content gets it. */
 	r = apply_to_users(registry, name, &change, err);
 	if (r < 0) {
-		if (change.changed)
-			put_back(registry, name, &before);
+		say_outcome(err, !change.changed || put_back(registry, name, &before));
 		log_warning("certificate '%s' stays as it was: %s", name, error_message(err));
 		return r;
 	}

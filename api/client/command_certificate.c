@@ -194,5 +194,5 @@ int command_certificate(struct client *client, char *const *arguments, size_t n_
 	for (size_t i = 0; i < ELEMENTSOF(actions); i++)
 		if (streq(arguments[0], actions[i].name))
 			return actions[i].run(client, arguments + 1, n_arguments - 1);
-	return usage(client, "certificate needs add, list, show or remove");
+	return usage(client, "certificate needs an action: add, list, show or remove");
 }

@@ -217,7 +217,7 @@ static const struct command commands[] = {
 	},
 	{
 		.name = "certificate",
-		.arguments = "add|list|show|remove [NAME [FILE|-...]]",
+		.arguments = "ACTION...",
 		.summary = "certificates that definitions refer to",
 		.description =
 			"certificate add NAME FILE|-...  store or replace one: PEM files with the "

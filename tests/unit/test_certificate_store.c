@@ -269,6 +269,26 @@ static void test_damage(void **state _unused_)
 	assert_int_equal(certificate_store_delete(store, "a", &err), 0);
 }
 
+static void test_number(void **state _unused_)
+{
+	_cleanup_(certificate_store_freep) struct certificate_store *store = open_store();
+	_cleanup_error_ struct error err = ERROR_INIT;
+	bool created, changed;
+
+	put(store, "first", first->pem, true, true);
+	for (int i = 1; i < CERTIFICATE_COUNT_MAX; i++) {
+		_cleanup_free_ char *path = NULL;
+		_cleanup_close_ int fd = -1;
+
+		assert_true(asprintf(&path, "%s/n%d.pem", folder, i) > 0);
+		fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+		assert_true(fd >= 0);
+	}
+	assert_int_equal(certificate_store_put(store, "one-more", first->pem, strlen(first->pem), &created, &changed, NULL, &err),
+		error_code_to_errno(ERROR_TOO_LARGE));
+	put(store, "first", second->pem, false, true); /* no more than before */
+}
+
 static void test_folder_that_is_none(void **state _unused_)
 {
 	_cleanup_error_ struct error err = ERROR_INIT;
@@ -322,6 +342,7 @@ int main(void)
 		TEST(test_names),
 		TEST(test_files_of_a_power_cut),
 		TEST(test_damage),
+		TEST(test_number),
 		TEST(test_folder_that_is_none),
 	};
 
