@@ -9,13 +9,14 @@
 static const struct {
 	const char *word;
 	enum cfg_file_kind kind;
+	bool mixed;
 } keywords[] = {
-	{"crt", CFG_FILE_CERTIFICATE},
-	{"crt-list", CFG_FILE_CERTIFICATE_LIST},
-	{"ca-file", CFG_FILE_CA},
-	{"ca-verify-file", CFG_FILE_CA},
-	{"crl-file", CFG_FILE_CRL},
-	{"-f", CFG_FILE_PATTERNS},
+	{"crt", CFG_FILE_CERTIFICATE, false},
+	{"crt-list", CFG_FILE_CERTIFICATE_LIST, false},
+	{"ca-file", CFG_FILE_CA, false},
+	{"ca-verify-file", CFG_FILE_CA, true},
+	{"crl-file", CFG_FILE_CRL, false},
+	{"-f", CFG_FILE_PATTERNS, false},
 };
 
 /* First words of lines, in any section, that bring in what a running HAProxy does not read again. */
@@ -34,7 +35,7 @@ static const char *const others[] = {
 	"program",
 };
 
-const struct cfg_file *cfg_files_get(const struct cfg_files *files, const char *name)
+static struct cfg_file *find(const struct cfg_files *files, const char *name)
 {
 	for (size_t i = 0; i < files->n_files; i++)
 		if (streq(files->files[i].name, name))
@@ -42,21 +43,31 @@ const struct cfg_file *cfg_files_get(const struct cfg_files *files, const char *
 	return NULL;
 }
 
+const struct cfg_file *cfg_files_get(const struct cfg_files *files, const char *name)
+{
+	return find(files, name);
+}
+
 /* '@' begins names that are no file: "@system-ca". */
-static int add(struct cfg_files *files, const char *name, size_t length, enum cfg_file_kind kind)
+static int add(struct cfg_files *files, const char *name, size_t length, enum cfg_file_kind kind, bool mixed)
 {
 	_cleanup_free_ char *copy = strndup(name, length);
-	struct cfg_file *grown;
+	struct cfg_file *grown, *known;
 
 	if (!copy)
 		return -ENOMEM;
-	if (copy[0] == '\0' || copy[0] == '@' || cfg_files_get(files, copy))
+	if (copy[0] == '\0' || copy[0] == '@')
 		return 0;
+	known = find(files, copy);
+	if (known) {
+		known->mixed |= mixed || known->kind != kind;
+		return 0;
+	}
 	grown = reallocarray(files->files, files->n_files + 1, sizeof(*grown));
 	if (!grown)
 		return -ENOMEM;
 	files->files = grown;
-	grown[files->n_files++] = (struct cfg_file){TAKE_PTR(copy), kind};
+	grown[files->n_files++] = (struct cfg_file){TAKE_PTR(copy), kind, mixed};
 	return 0;
 }
 
@@ -73,11 +84,20 @@ static int add_maps(struct cfg_files *files, const char *word)
 		if (*open != '(' || (open - map > 3 && map[3] != '_'))
 			continue;
 		length = strcspn(open + 1, ",)");
-		r = add(files, open + 1, length, CFG_FILE_MAP);
+		r = add(files, open + 1, length, CFG_FILE_MAP, false);
 		if (r < 0)
 			return r;
 	}
 	return 0;
+}
+
+/* "-M" makes a map of an ACL's file. */
+static bool has_word(const struct cfg_line *line, const char *wanted)
+{
+	STRV_FOREACH(word, line->words)
+		if (streq(*word, wanted))
+			return true;
+	return false;
 }
 
 static int add_line(struct cfg_files *files, const struct cfg_line *line)
@@ -90,7 +110,9 @@ static int add_line(struct cfg_files *files, const struct cfg_line *line)
 
 		for (size_t j = 0; r == 0 && line->words[i + 1] && j < ELEMENTSOF(keywords); j++)
 			if (streq(line->words[i], keywords[j].word))
-				r = add(files, line->words[i + 1], strlen(line->words[i + 1]), keywords[j].kind);
+				r = add(files, line->words[i + 1], strlen(line->words[i + 1]), keywords[j].kind,
+					keywords[j].mixed ||
+						(keywords[j].kind == CFG_FILE_PATTERNS && has_word(line, "-M")));
 		if (r < 0)
 			return r;
 	}
@@ -126,7 +148,7 @@ int cfg_files_add_listed(struct cfg_files *files, const char *list)
 
 		if (*name == '#' || *name == '\n' || *name == '\r' || *name == '\0')
 			continue;
-		r = add(files, name, strcspn(name, " \t\r\n["), CFG_FILE_CERTIFICATE);
+		r = add(files, name, strcspn(name, " \t\r\n["), CFG_FILE_CERTIFICATE, false);
 		if (r < 0)
 			return r;
 	}

@@ -23,6 +23,7 @@ enum cfg_file_kind {
 struct cfg_file {
 	char *name; /* as the configuration, or the list of certificates, has it */
 	enum cfg_file_kind kind;
+	bool mixed; /* it is named for something else, too, which a change of that kind would not reach */
 };
 
 struct cfg_files {

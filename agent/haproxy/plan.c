@@ -6,9 +6,9 @@
 #include "agent/base/text.h"
 
 enum {
-	BUFFER_SIZE = 16384,      /* HAProxy's default for tune.bufsize */
-	COMMAND_MARGIN = 512,     /* of it is left free */
-	STEPS_MAX = 10000,        /* a reload is quicker */
+	BUFFER_SIZE = 16384,  /* HAProxy's default for tune.bufsize */
+	COMMAND_MARGIN = 512, /* of it is left free */
+	STEPS_MAX = 10000,    /* a reload is quicker */
 	HAPROXY_MAXCONN_MAX = INT32_MAX,
 };
 
@@ -18,8 +18,8 @@ const struct cfg_section *plan_defaults_of(const struct cfg *cfg, const struct c
 	const struct cfg_section *found = NULL;
 	const char *from = NULL;
 
-	for (size_t i = 2; words[i] && words[i + 1]; i++)
-		if (streq(words[i], "from"))
+	for (size_t i = 0; words[i] && words[i + 1]; i++)
+		if (i >= 2 && streq(words[i], "from"))
 			from = words[i + 1];
 	for (const struct cfg_section *s = cfg->sections; s < section; s++)
 		if (streq(s->keyword, "defaults") && (!from || streq(s->name, from)))
@@ -27,7 +27,8 @@ const struct cfg_section *plan_defaults_of(const struct cfg *cfg, const struct c
 	return found;
 }
 
-static const struct cfg_line *last_setting(const struct cfg_section *section, const char *keyword, const char *second)
+static const struct cfg_line *last_setting(
+	const struct cfg_section *section, const char *keyword, const char *second)
 {
 	for (size_t i = section->n_lines; i > 0; i--) {
 		char *const *words = section->lines[i - 1].words;
@@ -38,8 +39,8 @@ static const struct cfg_line *last_setting(const struct cfg_section *section, co
 	return NULL;
 }
 
-const struct cfg_line *plan_setting(
-	const struct cfg *cfg, const struct cfg_section *section, const char *keyword, const char *second)
+const struct cfg_line *plan_setting(const struct cfg *cfg, const struct cfg_section *section,
+	const char *keyword, const char *second)
 {
 	const struct cfg_line *line = last_setting(section, keyword, second);
 	const struct cfg_section *defaults = line ? NULL : plan_defaults_of(cfg, section);
@@ -64,8 +65,9 @@ static int64_t limit_of(const struct cfg_line *line)
 {
 	int64_t value;
 
-	if (!line->words[1] || line->words[2] || line->words[1][0] < '0' || line->words[1][0] > '9' ||
-		text_to_int64(line->words[1], &value) < 0 || value <= 0 || value > HAPROXY_MAXCONN_MAX)
+	if (!line->words[1] || line->words[2] || line->words[1][0] < '0' ||
+		line->words[1][0] > '9' || text_to_int64(line->words[1], &value) < 0 ||
+		value <= 0 || value > HAPROXY_MAXCONN_MAX)
 		return 0;
 	return value;
 }
@@ -74,33 +76,37 @@ static bool uses_word(const struct cfg *cfg, const char *word)
 {
 	for (size_t i = 0; i < cfg->n_sections; i++)
 		for (size_t j = 0; j < cfg->sections[i].n_lines; j++)
-			STRV_FOREACH(w, cfg->sections[i].lines[j].words)
+			STRV_FOREACH (w, cfg->sections[i].lines[j].words)
 				if (streq(*w, word))
 					return true;
 	return false;
 }
 
 /*
- * A limit of connections. "fullconn", and what HAProxy makes of the frontends' limits where there is none, is of use for
- * servers with a "minconn" only; without one nothing but a figure in the statistics tells of it. The backlog of a listening
- * socket stays what it was until the next reload.
+ * A limit of connections. "fullconn", and what HAProxy makes of the frontends' limits where there
+ * is none, is of use for servers with a "minconn" only; without one nothing but a figure in the
+ * statistics tells of it. The backlog of a listening socket stays what it was until the next
+ * reload.
  */
-static bool plan_limit(struct planner *planner, const struct cfg_section *section, const struct cfg_line *before,
-	const struct cfg_line *after)
+static bool plan_limit(struct planner *planner, const struct cfg_section *section,
+	const struct cfg_line *before, const struct cfg_line *after)
 {
 	int64_t old = limit_of(before), new = limit_of(after);
 
-	if (!streq(before->words[0], after->words[0]) || old == 0 || new == 0 || before->raw || after->raw)
+	if (!streq(before->words[0], after->words[0]) || old == 0 || new == 0 || before->raw ||
+		after->raw)
 		return false;
 	if (streq(after->words[0], "fullconn") && plan_is_pool(section))
 		return !uses_word(&planner->new, "minconn");
 	if (!streq(after->words[0], "maxconn"))
 		return false;
 	if (streq(section->keyword, "global")) {
-		if (new > old && (planner->input->hard_maxconn == 0 || new > planner->input->hard_maxconn))
+		if (new > old &&
+			(planner->input->hard_maxconn == 0 || new > planner->input->hard_maxconn))
 			return false;
 		planner_change(planner, "global: maxconn changed");
-		planner_quiet_step(planner, PLAN_PHASE_LIMIT, "set maxconn global %lld", (long long)new);
+		planner_quiet_step(
+			planner, PLAN_PHASE_LIMIT, "set maxconn global %lld", (long long)new);
 		return true;
 	}
 	if ((streq(section->keyword, "frontend") || streq(section->keyword, "listen")) &&
@@ -110,7 +116,8 @@ static bool plan_limit(struct planner *planner, const struct cfg_section *sectio
 		if (!name)
 			return false;
 		planner_change(planner, "%s %s: maxconn changed", section->keyword, section->name);
-		planner_quiet_step(planner, PLAN_PHASE_LIMIT, "set maxconn frontend %s %lld", name, (long long)new);
+		planner_quiet_step(planner, PLAN_PHASE_LIMIT, "set maxconn frontend %s %lld", name,
+			(long long)new);
 		return true;
 	}
 	return false;
@@ -119,8 +126,9 @@ static bool plan_limit(struct planner *planner, const struct cfg_section *sectio
 /* Lines that plan_pool() looks at. */
 static bool is_server_line(const struct cfg_section *section, const struct cfg_line *line)
 {
-	return plan_is_pool(section) && (cfg_line_is_server(line) || streq(line->words[0], "default-server") ||
-						streq(line->words[0], "server-template"));
+	return plan_is_pool(section) &&
+	       (cfg_line_is_server(line) || streq(line->words[0], "default-server") ||
+		       streq(line->words[0], "server-template"));
 }
 
 static const struct cfg_line *next_other_line(const struct cfg_section *section, size_t *i)
@@ -137,22 +145,27 @@ static void compare_other_lines(
 	size_t i = 0, j = 0;
 
 	for (;;) {
-		const struct cfg_line *before = next_other_line(old, &i), *after = next_other_line(new, &j);
+		const struct cfg_line *before = next_other_line(old, &i),
+				      *after = next_other_line(new, &j);
 
 		if (!before && !after)
 			return;
-		if (before && after && (cfg_line_equal(before, after) || plan_limit(planner, new, before, after)))
+		if (before && after &&
+			(cfg_line_equal(before, after) || plan_limit(planner, new, before, after)))
 			continue;
-		planner_obstacle(planner, "%s%s%s: \"%s\" changed", new->keyword, new->name[0] ? " " : "", new->name,
+		planner_obstacle(planner, "%s%s%s: \"%s\" changed", new->keyword,
+			new->name[0] ? " " : "", new->name,
 			after ? after->words[0] : before->words[0]);
 		return;
 	}
 }
 
-static void compare_section(struct planner *planner, const struct cfg_section *old, const struct cfg_section *new)
+static void compare_section(
+	struct planner *planner, const struct cfg_section *old, const struct cfg_section *new)
 {
 	if (!cfg_line_equal(&old->header, &new->header)) {
-		planner_obstacle(planner, "%s %s: \"%s\" changed", new->keyword, new->name, new->keyword);
+		planner_obstacle(
+			planner, "%s %s: \"%s\" changed", new->keyword, new->name, new->keyword);
 		return;
 	}
 	compare_other_lines(planner, old, new);
@@ -160,7 +173,8 @@ static void compare_section(struct planner *planner, const struct cfg_section *o
 		plan_pool(planner, old, new);
 }
 
-/* With other sections, or the same in another order, nothing can be done at run time; what there is to say is said. */
+/* With other sections, or the same in another order, nothing can be done at run time; what there is
+ * to say is said. */
 static void name_other_sections(struct planner *planner)
 {
 	const struct cfg *old = &planner->old, *new = &planner->new;
@@ -177,8 +191,8 @@ static void name_other_sections(struct planner *planner)
 	}
 	for (size_t i = 0; i < old->n_sections; i++)
 		if (!cfg_find(new, old->sections[i].keyword, old->sections[i].name))
-			planner_obstacle(
-				planner, "%s %s: removed", old->sections[i].keyword, old->sections[i].name);
+			planner_obstacle(planner, "%s %s: removed", old->sections[i].keyword,
+				old->sections[i].name);
 	if (planner->obstacles.total == found)
 		planner_obstacle(planner, "order of sections changed");
 }
@@ -221,17 +235,20 @@ static void read_command_limit(struct planner *planner)
 	int64_t size = BUFFER_SIZE;
 
 	for (size_t i = 0; i < planner->old.n_sections; i++) {
-		const struct cfg_line *line = streq(planner->old.sections[i].keyword, "global")
-			? last_setting(&planner->old.sections[i], "tune.bufsize", NULL)
-			: NULL;
+		const struct cfg_line *line =
+			streq(planner->old.sections[i].keyword, "global")
+				? last_setting(&planner->old.sections[i], "tune.bufsize", NULL)
+				: NULL;
 
 		if (line && limit_of(line) > 0 && limit_of(line) < size)
 			size = limit_of(line);
 	}
-	planner->command_limit = size > 2 * COMMAND_MARGIN ? (size_t)size - COMMAND_MARGIN : COMMAND_MARGIN;
+	planner->command_limit =
+		size > 2 * COMMAND_MARGIN ? (size_t)size - COMMAND_MARGIN : COMMAND_MARGIN;
 }
 
-/* Those of the input that did not come back. A name that the configuration has is no longer among them. */
+/* Those of the input that did not come back. A name that the configuration has is no longer among
+ * them. */
 static int keep_leaving(struct planner *planner)
 {
 	const struct plan_input *input = planner->input;
@@ -250,7 +267,8 @@ static int keep_leaving(struct planner *planner)
 		if (json_object_get(names, key))
 			free(line);
 		else
-			planner_add_leaving(planner, leaving->backend, leaving->server, line, leaving->keep);
+			planner_add_leaving(
+				planner, leaving->backend, leaving->server, line, leaving->keep);
 	}
 	return r;
 }
@@ -285,8 +303,8 @@ static void planner_done(struct planner *planner)
 	for (size_t i = 0; i < PLAN_N_PHASES; i++)
 		steps_free(planner->phases[i].steps, planner->phases[i].n);
 	for (size_t i = 0; i < PLAN_N_SIDES; i++) {
-		free(planner->references[i].list);
-		free(planner->references[i].uses);
+		cfg_files_done(&planner->named[i].files);
+		json_decref(planner->named[i].index);
 	}
 	plan_leaving_free(planner->leaving, planner->n_leaving);
 	reasons_done(&planner->changes);
@@ -394,7 +412,8 @@ int plan_make(const struct plan_input *input, struct plan *ret, struct error *er
 	r = cfg_parse(input->wanted, input->wanted_length, &planner.new, err);
 	if (r < 0)
 		return r;
-	/* What runs was accepted by HAProxy; if we cannot read it, all we know is that it differs. */
+	/* What runs was accepted by HAProxy; if we cannot read it, all we know is that it differs.
+	 */
 	if (cfg_parse(input->running, input->running_length, &planner.old, NULL) < 0) {
 		planner_obstacle(&planner, "the running configuration differs");
 	} else {

@@ -4,10 +4,11 @@
 #include <string.h>
 
 /*
- * Certificates, crt-lists, CA and CRL files: what is in memory is replaced in a transaction, and all that is set up with it
- * is made anew by "commit". Sessions that exist keep what they have.
+ * Certificates, crt-lists, CA and CRL files: what is in memory is replaced in a transaction, and
+ * all that is set up with it is made anew by "commit". Sessions that exist keep what they have.
  *
- * Source: management guide, "set ssl cert", "add ssl crt-list", "set ssl ca-file", "set ssl crl-file".
+ * Source: management guide, "set ssl cert", "add ssl crt-list", "set ssl ca-file", "set ssl
+ * crl-file".
  */
 
 static const char created_certificate[] = "Transaction", created_other[] = "transaction";
@@ -33,7 +34,8 @@ static char *payload_of(struct planner *planner, const char *content, size_t len
 		const char *newline = memchr(line, '\n', (size_t)(end - line));
 		size_t n = (size_t)((newline ? newline : end) - line), kept = n;
 
-		while (kept > 0 && (line[kept - 1] == ' ' || line[kept - 1] == '\t' || line[kept - 1] == '\r'))
+		while (kept > 0 &&
+			(line[kept - 1] == ' ' || line[kept - 1] == '\t' || line[kept - 1] == '\r'))
 			kept--;
 		if (kept > 0) {
 			memcpy(to, line, kept);
@@ -46,7 +48,8 @@ static char *payload_of(struct planner *planner, const char *content, size_t len
 	return payload;
 }
 
-/* HAProxy's name of a file: the one in the configuration, in the folder that "crt-base" or "ca-base" names. */
+/* HAProxy's name of a file: the one in the configuration, in the folder that "crt-base" or
+ * "ca-base" names. */
 static char *name_in_memory(struct planner *planner, const char *name, const char *base_keyword)
 {
 	_cleanup_free_ char *path = NULL;
@@ -73,8 +76,8 @@ static char *name_in_memory(struct planner *planner, const char *name, const cha
 }
 
 /* "set ssl KIND NAME" with that content; false if it cannot be said in one command. */
-static bool set_content(struct planner *planner, const char *verb, const char *kind, const char *name,
-	const char *content, size_t length, const char *expected)
+static bool set_content(struct planner *planner, const char *verb, const char *kind,
+	const char *name, const char *content, size_t length, const char *expected)
 {
 	_cleanup_(free_secret) char *payload = payload_of(planner, content, length);
 	_cleanup_free_ char *command = NULL;
@@ -94,7 +97,8 @@ static bool set_content(struct planner *planner, const char *verb, const char *k
 
 static void commit(struct planner *planner, const char *kind, const char *name)
 {
-	planner_step(planner, PLAN_PHASE_CERTIFICATE, PLAN_EXPECT_CONTAINS, "Success!", "commit ssl %s %s", kind, name);
+	planner_step(planner, PLAN_PHASE_CERTIFICATE, PLAN_EXPECT_CONTAINS, "Success!",
+		"commit ssl %s %s", kind, name);
 }
 
 void plan_certificate(struct planner *planner, const struct plan_file *file)
@@ -103,7 +107,8 @@ void plan_certificate(struct planner *planner, const struct plan_file *file)
 
 	if (!name || !file->after) {
 		planner_obstacle(planner, "%s changed", file->name);
-	} else if (!set_content(planner, "set", "cert", name, file->after, strlen(file->after), created_certificate)) {
+	} else if (!set_content(planner, "set", "cert", name, file->after, strlen(file->after),
+			   created_certificate)) {
 		planner_obstacle(planner, "%s changed: it does not fit into a command", file->name);
 	} else {
 		planner_change(planner, "certificate %s replaced", file->name);
@@ -136,7 +141,9 @@ static bool set_in_pieces(struct planner *planner, const char *name, const char 
 	const char *verb = "set";
 
 	for (const char *p = content; *p;) {
-		size_t length = strlen(name) < planner->command_limit / 2 ? piece_length(planner, name, p) : strlen(p);
+		size_t length = strlen(name) < planner->command_limit / 2
+					? piece_length(planner, name, p)
+					: strlen(p);
 
 		/* What stands after the last certificate is no piece of its own. */
 		if (!strstr(p + length, "-----BEGIN "))
@@ -160,8 +167,9 @@ void plan_ca_file(struct planner *planner, const struct plan_file *file, bool is
 		return;
 	}
 	fits = !is_crl && planner->can->add_ca
-		? set_in_pieces(planner, name, file->after)
-		: set_content(planner, "set", kind, name, file->after, strlen(file->after), created_other);
+		       ? set_in_pieces(planner, name, file->after)
+		       : set_content(planner, "set", kind, name, file->after, strlen(file->after),
+				 created_other);
 	if (!fits) {
 		planner_obstacle(planner, "%s changed: it does not fit into a command", file->name);
 		return;
@@ -173,9 +181,8 @@ void plan_ca_file(struct planner *planner, const struct plan_file *file, bool is
 struct crt_lines {
 	struct crt_line {
 		char *name, *line;
-	} *lines;
+	} * lines;
 	size_t n;
-	bool failed;
 };
 
 static void crt_lines_done(struct crt_lines *lines)
@@ -187,35 +194,47 @@ static void crt_lines_done(struct crt_lines *lines)
 	free(lines->lines);
 }
 
-static void note_line(void *userdata, const char *name, const char *line)
+static int add_line(struct crt_lines *lines, const char *text, size_t length)
 {
-	struct crt_lines *lines = userdata;
+	_cleanup_free_ char *line = strndup(text, length),
+			    *name = line ? strndup(line, strcspn(line, " \t[")) : NULL;
 
+	if (!name)
+		return -ENOMEM;
 	if ((lines->n & (lines->n - 1)) == 0) {
-		struct crt_line *grown =
-			reallocarray(lines->lines, lines->n ? lines->n * 2 : 1, sizeof(*lines->lines));
+		struct crt_line *grown = reallocarray(
+			lines->lines, lines->n ? lines->n * 2 : 1, sizeof(*lines->lines));
 
-		if (!grown) {
-			lines->failed = true;
-			return;
-		}
+		if (!grown)
+			return -ENOMEM;
 		lines->lines = grown;
 	}
-	lines->lines[lines->n] = (struct crt_line){strdup(name), strdup(line)};
-	lines->failed |= !lines->lines[lines->n].name || !lines->lines[lines->n].line;
-	lines->n++;
+	lines->lines[lines->n++] = (struct crt_line){TAKE_PTR(name), TAKE_PTR(line)};
+	return 0;
 }
 
-static bool read_lines(struct planner *planner, const char *content, struct crt_lines *lines)
+/* Configuration manual, "crt-list": a certificate in each line, then its settings in brackets, then
+ * the names it is for. */
+static int read_lines(const char *content, struct crt_lines *lines)
 {
-	if (plan_each_crt(content, note_line, lines) < 0 || lines->failed) {
-		planner->failed = true;
-		return false;
+	for (const char *line = content; *line;) {
+		size_t length = strcspn(line, "\r\n"), start = strspn(line, " \t"), end = length;
+		int r = 0;
+
+		while (end > start && (line[end - 1] == ' ' || line[end - 1] == '\t'))
+			end--;
+		if (start < end && line[start] != '#')
+			r = add_line(lines, line + start, end - start);
+		if (r < 0)
+			return r;
+		line += length;
+		line += strspn(line, "\r\n");
 	}
-	return true;
+	return 0;
 }
 
-/* A certificate once in a list: which of several lines of one is meant would depend on numbers of lines. */
+/* A certificate once in a list: which of several lines of one is meant would depend on numbers of
+ * lines. */
 static bool is_unique(const struct crt_lines *lines)
 {
 	json_auto_t *names = json_object();
@@ -234,7 +253,7 @@ static bool load_certificate(struct planner *planner, const char *file_name, con
 	_cleanup_free_ char *command = NULL;
 
 	/* If it is in use and has changed, too, that is its own row among the files. */
-	if (plan_uses_crt(planner, PLAN_RUNNING, file_name))
+	if (plan_named(planner, PLAN_SIDE_RUNNING, file_name))
 		return true;
 	if (!file || !file->after)
 		return false;
@@ -246,8 +265,10 @@ static bool load_certificate(struct planner *planner, const char *file_name, con
 	/* For another list. */
 	if (planner_has_step(planner, PLAN_PHASE_CERTIFICATE, command))
 		return true;
-	planner_step(planner, PLAN_PHASE_CERTIFICATE, PLAN_EXPECT_PREFIX, "New empty certificate store", "%s", command);
-	if (!set_content(planner, "set", "cert", name, file->after, strlen(file->after), created_certificate))
+	planner_step(planner, PLAN_PHASE_CERTIFICATE, PLAN_EXPECT_PREFIX,
+		"New empty certificate store", "%s", command);
+	if (!set_content(planner, "set", "cert", name, file->after, strlen(file->after),
+		    created_certificate))
 		return false;
 	commit(planner, "cert", name);
 	return true;
@@ -256,7 +277,8 @@ static bool load_certificate(struct planner *planner, const char *file_name, con
 static void add_to_list(struct planner *planner, const struct plan_file *file, const char *list,
 	const struct crt_line *line)
 {
-	_cleanup_free_ char *name = name_in_memory(planner, line->name, "crt-base"), *command = NULL;
+	_cleanup_free_ char *name = name_in_memory(planner, line->name, "crt-base"),
+			    *command = NULL;
 
 	if (!name || !load_certificate(planner, line->name, name)) {
 		planner_obstacle(planner, "%s: %s added", file->name, line->name);
@@ -273,13 +295,15 @@ static void add_to_list(struct planner *planner, const struct plan_file *file, c
 		planner->failed = true;
 		return;
 	}
-	planner_payload_step(planner, PLAN_PHASE_CERTIFICATE, "Inserting certificate", command, line->line);
+	planner_payload_step(
+		planner, PLAN_PHASE_CERTIFICATE, "Inserting certificate", command, line->line);
 }
 
-static void remove_from_list(struct planner *planner, const struct plan_file *file, const char *list,
-	const struct crt_line *line)
+static void remove_from_list(struct planner *planner, const struct plan_file *file,
+	const char *list, const struct crt_line *line)
 {
-	_cleanup_free_ char *name = name_in_memory(planner, line->name, "crt-base"), *command = NULL;
+	_cleanup_free_ char *name = name_in_memory(planner, line->name, "crt-base"),
+			    *command = NULL;
 
 	/* A colon begins the number of a line. */
 	if (!name || strchr(name, ':')) {
@@ -287,20 +311,23 @@ static void remove_from_list(struct planner *planner, const struct plan_file *fi
 		return;
 	}
 	planner_change(planner, "%s: %s removed", file->name, line->name);
-	planner_step(planner, PLAN_PHASE_REMOVE, PLAN_EXPECT_PREFIX, "Entry '", "del ssl crt-list %s %s", list, name);
-	if (plan_uses_crt(planner, PLAN_WANTED, line->name))
+	planner_step(planner, PLAN_PHASE_REMOVE, PLAN_EXPECT_PREFIX, "Entry '",
+		"del ssl crt-list %s %s", list, name);
+	if (plan_named(planner, PLAN_SIDE_WANTED, line->name))
 		return;
 	if (asprintf(&command, "del ssl cert %s", name) < 0) {
 		command = NULL;
 		planner->failed = true;
 	} else if (!planner_has_step(planner, PLAN_PHASE_FORGET, command)) {
-		planner_step(planner, PLAN_PHASE_FORGET, PLAN_EXPECT_PREFIX, "Certificate '", "%s", command);
+		planner_step(planner, PLAN_PHASE_FORGET, PLAN_EXPECT_PREFIX, "Certificate '", "%s",
+			command);
 	}
 }
 
 /*
- * The first line is the certificate for clients that ask for no name or an unknown one; it cannot be exchanged. Where
- * several lines are for one name the first counts, so others may go, but come only at the end.
+ * The first line is the certificate for clients that ask for no name or an unknown one; it cannot
+ * be exchanged. Where several lines are for one name the first counts, so others may go, but come
+ * only at the end.
  */
 void plan_crt_list(struct planner *planner, const struct plan_file *file)
 {
@@ -308,9 +335,13 @@ void plan_crt_list(struct planner *planner, const struct plan_file *file)
 	_cleanup_free_ char *list = plan_word(planner, file->name);
 	size_t kept = 0;
 
-	if (!list || !file->before || !file->after || !read_lines(planner, file->before, &old) ||
-		!read_lines(planner, file->after, &new) || old.n == 0 || new.n == 0 || !is_unique(&old) ||
-		!is_unique(&new) || !streq(old.lines[0].line, new.lines[0].line)) {
+	if ((file->before && read_lines(file->before, &old) < 0) ||
+		read_lines(file->after, &new) < 0) {
+		planner->failed = true;
+		return;
+	}
+	if (!list || old.n == 0 || new.n == 0 || !is_unique(&old) || !is_unique(&new) ||
+		!streq(old.lines[0].line, new.lines[0].line)) {
 		planner_obstacle(planner, "%s changed", file->name);
 		return;
 	}

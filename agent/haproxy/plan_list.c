@@ -4,8 +4,9 @@
 #include <string.h>
 
 /*
- * Files of ACLs ("-f") and maps: replaced as a whole in a new version, which takes effect at once with "commit". HAProxy
- * names the list after its file as the configuration has it, and shares it among all that name the same file.
+ * Files of ACLs ("-f") and maps: replaced as a whole in a new version, which takes effect at once
+ * with "commit". HAProxy names the list after its file as the configuration has it, and shares it
+ * among all that name the same file.
  *
  * Source: management guide, "prepare acl", "add acl", "commit acl"; pat_ref_read_from_file() and
  * pat_ref_read_from_file_smp() in HAProxy's pattern.c for how a file is read.
@@ -58,7 +59,8 @@ static int read_entry(const char *line, size_t length, bool is_map, struct entry
 	return ret->value ? 1 : -ENOMEM;
 }
 
-static int add_entry(struct planner *planner, const char *kind, const char *list, const struct entry *entry)
+static int add_entry(
+	struct planner *planner, const char *kind, const char *list, const struct entry *entry)
 {
 	_cleanup_text_ struct text text = TEXT_INIT;
 
@@ -71,11 +73,13 @@ static int add_entry(struct planner *planner, const char *kind, const char *list
 	}
 	if (text.failed)
 		return -ENOMEM;
-	planner_quiet_step(planner, PLAN_PHASE_LIST, "add %s @" PLAN_VERSION_MARK " %s %s", kind, list, text_peek(&text));
+	planner_quiet_step(planner, PLAN_PHASE_LIST, "add %s @" PLAN_VERSION_MARK " %s %s", kind,
+		list, text_peek(&text));
 	return 0;
 }
 
-static int add_entries(struct planner *planner, const char *content, const char *kind, const char *list, bool is_map)
+static int add_entries(struct planner *planner, const char *content, const char *kind,
+	const char *list, bool is_map)
 {
 	for (const char *line = content; *line;) {
 		size_t length = strcspn(line, "\n");
@@ -97,7 +101,8 @@ void plan_pattern_file(struct planner *planner, const struct plan_file *file, bo
 {
 	const char *kind = is_map ? "map" : "acl";
 	/* "#" and "@" begin other kinds of names; "opt@" and "virt@" came with 2.9. */
-	_cleanup_free_ char *list = strpbrk(file->name, "@#") ? NULL : plan_word(planner, file->name);
+	_cleanup_free_ char *list =
+		strpbrk(file->name, "@#") ? NULL : plan_word(planner, file->name);
 	int r;
 
 	if (!list) {
@@ -105,12 +110,15 @@ void plan_pattern_file(struct planner *planner, const struct plan_file *file, bo
 		return;
 	}
 	planner_change(planner, "%s changed", file->name);
-	planner_step(planner, PLAN_PHASE_LIST, PLAN_EXPECT_VERSION, NULL, "prepare %s %s", kind, list);
+	planner_step(
+		planner, PLAN_PHASE_LIST, PLAN_EXPECT_VERSION, NULL, "prepare %s %s", kind, list);
 	r = add_entries(planner, file->after, kind, list, is_map);
 	if (r == -ENOMEM)
 		planner->failed = true;
 	else if (r < 0)
-		planner_obstacle(planner, "%s changed: a line of it does not fit into a command", file->name);
+		planner_obstacle(planner, "%s changed: a line of it does not fit into a command",
+			file->name);
 	/* Not in one line with the entries: it must not happen when one was refused. */
-	planner_step(planner, PLAN_PHASE_LIST, PLAN_EXPECT_NOTHING, NULL, "commit %s @" PLAN_VERSION_MARK " %s", kind, list);
+	planner_step(planner, PLAN_PHASE_LIST, PLAN_EXPECT_NOTHING, NULL,
+		"commit %s @" PLAN_VERSION_MARK " %s", kind, list);
 }

@@ -10,14 +10,15 @@
 /*
  * What the running process says of its servers.
  *
- * Source: management guide, "show servers state"; enum srv_admin and srv_state in HAProxy's server-t.h, the same from 2.4
- * to 3.4. Of the columns only the names count, not their places.
+ * Source: management guide, "show servers state"; enum srv_admin and srv_state in HAProxy's
+ * server-t.h, the same from 2.4 to 3.4. Of the columns only the names count, not their places.
  */
 
 enum {
 	COLUMNS_MAX = 64,
 	STATE_RUNNING = 2,
-	ADMIN_MAINTENANCE = 0x01 | 0x02 | 0x20, /* forced, inherited, no address; 0x04 only says how it began */
+	ADMIN_MAINTENANCE =
+		0x01 | 0x02 | 0x20, /* forced, inherited, no address; 0x04 only says how it began */
 	ADMIN_DRAIN = 0x08 | 0x10,
 };
 
@@ -67,7 +68,8 @@ static size_t split_words(char *line, char *words[COLUMNS_MAX])
 	size_t n = 0;
 	char *rest;
 
-	for (char *word = strtok_r(line, " ", &rest); word && n < COLUMNS_MAX; word = strtok_r(NULL, " ", &rest))
+	for (char *word = strtok_r(line, " ", &rest); word && n < COLUMNS_MAX;
+		word = strtok_r(NULL, " ", &rest))
 		words[n++] = word;
 	return n;
 }
@@ -89,7 +91,8 @@ static bool read_header(char *const words[], size_t n, size_t places[N_COLUMNS])
 
 typedef int (*row_callback)(void *userdata, const struct row *row);
 
-/* -EBADMSG for an answer without the line that names the columns. Ends at the first result that is not 0. */
+/* -EBADMSG for an answer without the line that names the columns. Ends at the first result that is
+ * not 0. */
 static int each_row(const char *servers_state, row_callback callback, void *userdata)
 {
 	_cleanup_free_ char *copy = strdup(servers_state);
@@ -132,14 +135,15 @@ char *plan_server_key(const char *backend, const char *server)
 	return asprintf(&key, "%s %s", backend, server) < 0 ? NULL : key;
 }
 
-bool plan_read_defaults(const struct cfg *cfg, const struct cfg_section *section, struct server *ret)
+bool plan_read_defaults(
+	const struct cfg *cfg, const struct cfg_section *section, struct plan_server *ret)
 {
 	const struct cfg_section *defaults = plan_defaults_of(cfg, section);
 	bool seen = false;
 
 	for (size_t i = 0; defaults && i < defaults->n_lines; i++)
 		if (streq(defaults->lines[i].words[0], "default-server"))
-			server_read(ret, &defaults->lines[i]);
+			plan_server_read(ret, &defaults->lines[i]);
 	for (size_t i = 0; i < section->n_lines; i++) {
 		const struct cfg_line *line = &section->lines[i];
 		bool is_default = streq(line->words[0], "default-server");
@@ -147,7 +151,7 @@ bool plan_read_defaults(const struct cfg *cfg, const struct cfg_section *section
 		if (streq(line->words[0], "server-template") || (seen && is_default))
 			return false;
 		if (is_default)
-			server_read(ret, line);
+			plan_server_read(ret, line);
 		seen |= cfg_line_is_server(line);
 	}
 	return true;
@@ -180,11 +184,14 @@ static int note_up(void *userdata, const struct row *row)
 {
 	struct up *up = userdata;
 
-	if (!streq(row->values[COLUMN_BACKEND], up->backend) || number(row, COLUMN_STATE) != STATE_RUNNING ||
-		number(row, COLUMN_WEIGHT) <= 0 || number(row, COLUMN_ADMIN) < 0 ||
+	if (!streq(row->values[COLUMN_BACKEND], up->backend) ||
+		number(row, COLUMN_STATE) != STATE_RUNNING || number(row, COLUMN_WEIGHT) <= 0 ||
+		number(row, COLUMN_ADMIN) < 0 ||
 		(number(row, COLUMN_ADMIN) & (ADMIN_MAINTENANCE | ADMIN_DRAIN)) != 0)
 		return 0;
-	return json_object_set_new_nocheck(up->names, row->values[COLUMN_SERVER], json_true()) < 0 ? -ENOMEM : 0;
+	return json_object_set_new_nocheck(up->names, row->values[COLUMN_SERVER], json_true()) < 0
+		       ? -ENOMEM
+		       : 0;
 }
 
 int plan_servers_up(const char *servers_state, const char *backend, json_t **ret)
@@ -235,14 +242,14 @@ int plan_leaving_copy(const struct plan_leaving *leaving, size_t n, struct plan_
 struct wanted {
 	struct cfg cfg;
 	struct wanted_section {
-		struct server defaults;
+		struct plan_server defaults;
 		bool odd;
-	} *sections; /* one for each of "cfg" */
+	} * sections; /* one for each of "cfg" */
 	struct wanted_server {
 		size_t section;
 		const struct cfg_line *line;
 		bool seen;
-	} *servers;
+	} * servers;
 	size_t n_servers;
 	json_t *by_key;  /* index into "servers" */
 	json_t *by_name; /* backend: index into "sections" */
@@ -263,8 +270,10 @@ static int index_section(struct wanted *wanted, size_t i)
 
 	if (!plan_is_pool(section))
 		return 0;
-	wanted->sections[i].odd = !plan_read_defaults(&wanted->cfg, section, &wanted->sections[i].defaults);
-	if (json_object_set_new_nocheck(wanted->by_name, section->name, json_integer((json_int_t)i)) < 0)
+	wanted->sections[i].odd =
+		!plan_read_defaults(&wanted->cfg, section, &wanted->sections[i].defaults);
+	if (json_object_set_new_nocheck(
+		    wanted->by_name, section->name, json_integer((json_int_t)i)) < 0)
 		return -ENOMEM;
 	for (size_t j = 0; j < section->n_lines; j++) {
 		_cleanup_free_ char *key = NULL;
@@ -272,10 +281,11 @@ static int index_section(struct wanted *wanted, size_t i)
 		if (!cfg_line_is_server(&section->lines[j]))
 			continue;
 		key = plan_server_key(section->name, section->lines[j].words[1]);
-		if (!key || json_object_set_new_nocheck(
-				    wanted->by_key, key, json_integer((json_int_t)wanted->n_servers)) < 0)
+		if (!key || json_object_set_new_nocheck(wanted->by_key, key,
+				    json_integer((json_int_t)wanted->n_servers)) < 0)
 			return -ENOMEM;
-		wanted->servers[wanted->n_servers++] = (struct wanted_server){i, &section->lines[j], false};
+		wanted->servers[wanted->n_servers++] =
+			(struct wanted_server){i, &section->lines[j], false};
 	}
 	return 0;
 }
@@ -304,7 +314,8 @@ static int read_wanted(const char *text, size_t length, struct wanted *wanted, s
 static const struct wanted_section *find_section(const struct wanted *wanted, const struct row *row)
 {
 	const json_t *index = json_object_get(wanted->by_name, row->values[COLUMN_BACKEND]);
-	const struct wanted_section *section = index ? &wanted->sections[json_integer_value(index)] : NULL;
+	const struct wanted_section *section =
+		index ? &wanted->sections[json_integer_value(index)] : NULL;
 
 	return section && !section->odd ? section : NULL;
 }
@@ -326,20 +337,23 @@ struct search {
 static int note_leaving(void *userdata, const struct row *row)
 {
 	struct search *search = userdata;
-	_cleanup_free_ char *key = plan_server_key(row->values[COLUMN_BACKEND], row->values[COLUMN_SERVER]);
+	_cleanup_free_ char *key =
+		plan_server_key(row->values[COLUMN_BACKEND], row->values[COLUMN_SERVER]);
 	const struct wanted_section *section = find_section(search->wanted, row);
 	struct plan_leaving *grown;
 	bool http;
 
 	if (!key)
 		return -ENOMEM;
-	if (!section || find_server(search->wanted, key) || (number(row, COLUMN_ADMIN) & ADMIN_MAINTENANCE) == 0)
+	if (!section || find_server(search->wanted, key) ||
+		(number(row, COLUMN_ADMIN) & ADMIN_MAINTENANCE) == 0)
 		return 0;
 	grown = reallocarray(search->leaving, search->n + 1, sizeof(*grown));
 	if (!grown)
 		return -ENOMEM;
 	search->leaving = grown;
-	http = plan_is_http(&search->wanted->cfg, &search->wanted->cfg.sections[section - search->wanted->sections]);
+	http = plan_is_http(&search->wanted->cfg,
+		&search->wanted->cfg.sections[section - search->wanted->sections]);
 	grown[search->n] = (struct plan_leaving){
 		.backend = strdup(row->values[COLUMN_BACKEND]),
 		.server = strdup(row->values[COLUMN_SERVER]),
@@ -352,12 +366,14 @@ static int note_leaving(void *userdata, const struct row *row)
 static int state_error(struct error *err, int r)
 {
 	if (r == -EBADMSG)
-		return error_set(err, ERROR_INTERNAL, NULL, "\"show servers state\": the reply has no known form");
+		return error_set(err, ERROR_INTERNAL, NULL,
+			"\"show servers state\": the reply has no known form");
 	return error_set_errno(err, r, "servers of HAProxy");
 }
 
 int plan_find_leaving(const char *wanted_text, size_t wanted_length, const char *servers_state,
-	const struct haproxy_version *version, struct plan_leaving **ret, size_t *ret_n, struct error *err)
+	const struct haproxy_version *version, struct plan_leaving **ret, size_t *ret_n,
+	struct error *err)
 {
 	_cleanup_(wanted_done) struct wanted wanted = {0};
 	struct search search = {.wanted = &wanted, .can = plan_capabilities_of(version)};
@@ -397,62 +413,76 @@ static int differs(struct comparison *comparison, const char *format, ...)
 	return r < 0 ? -ENOMEM : -EXDEV;
 }
 
-static int compare_place(struct comparison *comparison, const struct row *row, const struct server *server)
+static int compare_place(
+	struct comparison *comparison, const struct row *row, const struct plan_server *server)
 {
-	const char *check_address = server->options[SERVER_ADDR], *check_port = server->options[SERVER_PORT];
+	const char *check_address = server->options[PLAN_SERVER_ADDR],
+		   *check_port = server->options[PLAN_SERVER_PORT];
 	const char *const *is = row->values;
-	struct plan_server_address address;
+	struct plan_address address;
+	char ip[INET6_ADDRSTRLEN];
 
 	if (plan_server_address(server, &address) &&
-		(!streq(is[COLUMN_ADDRESS], address.ip) || number(row, COLUMN_PORT) != address.port))
-		return differs(comparison, "server %s/%s is at %s port %s, not %s port %u", is[COLUMN_BACKEND],
-			is[COLUMN_SERVER], is[COLUMN_ADDRESS], is[COLUMN_PORT], address.ip, address.port);
-	if (server->options[SERVER_CHECK] &&
+		(!streq(is[COLUMN_ADDRESS], address.ip) ||
+			number(row, COLUMN_PORT) != address.port))
+		return differs(comparison, "server %s/%s is at %s port %s, not %s port %u",
+			is[COLUMN_BACKEND], is[COLUMN_SERVER], is[COLUMN_ADDRESS], is[COLUMN_PORT],
+			address.ip, address.port);
+	if (server->options[PLAN_SERVER_CHECK] &&
 		!streq(is[COLUMN_CHECK_PORT], check_port ? check_port : "0"))
-		return differs(comparison, "server %s/%s is checked at port %s, not %s", is[COLUMN_BACKEND],
-			is[COLUMN_SERVER], is[COLUMN_CHECK_PORT], check_port ? check_port : "0");
-	if (server->options[SERVER_CHECK] && (!check_address || server_is_ip(check_address)) &&
-		!server_is_same_ip(is[COLUMN_CHECK_ADDRESS], check_address))
-		return differs(comparison, "server %s/%s is checked at %s, not %s", is[COLUMN_BACKEND],
-			is[COLUMN_SERVER], is[COLUMN_CHECK_ADDRESS], check_address ? check_address : "-");
+		return differs(comparison, "server %s/%s is checked at port %s, not %s",
+			is[COLUMN_BACKEND], is[COLUMN_SERVER], is[COLUMN_CHECK_PORT],
+			check_port ? check_port : "0");
+	if (server->options[PLAN_SERVER_CHECK] &&
+		(!check_address || plan_server_ip(check_address, ip)) &&
+		!plan_server_is_same_ip(is[COLUMN_CHECK_ADDRESS], check_address))
+		return differs(comparison, "server %s/%s is checked at %s, not %s",
+			is[COLUMN_BACKEND], is[COLUMN_SERVER], is[COLUMN_CHECK_ADDRESS],
+			check_address ? check_address : "-");
 	return 0;
 }
 
 /* An agent-check changes weights and states on its own. */
-static int compare_service(struct comparison *comparison, const struct row *row, const struct server *server)
+static int compare_service(
+	struct comparison *comparison, const struct row *row, const struct plan_server *server)
 {
 	const char *const *is = row->values;
-	const char *id = server->options[SERVER_ID];
+	const char *id = server->options[PLAN_SERVER_ID];
 	int64_t admin = number(row, COLUMN_ADMIN);
-	bool maintenance = (admin & ADMIN_MAINTENANCE) != 0, wanted = server->options[SERVER_DISABLED];
+	bool maintenance = (admin & ADMIN_MAINTENANCE) != 0,
+	     wanted = server->options[PLAN_SERVER_DISABLED];
 	bool tls = number(row, COLUMN_SSL) == 1;
 
 	if (id && !streq(is[COLUMN_ID], id))
-		return differs(comparison, "server %s/%s has the id %s, not %s", is[COLUMN_BACKEND], is[COLUMN_SERVER],
-			is[COLUMN_ID], id);
-	if (tls != (server->options[SERVER_SSL] != NULL))
-		return differs(comparison, "server %s/%s is spoken to %s TLS", is[COLUMN_BACKEND], is[COLUMN_SERVER],
-			tls ? "over" : "without");
-	if (server->options[SERVER_AGENT_CHECK] || server->options[SERVER_TRACK])
+		return differs(comparison, "server %s/%s has the id %s, not %s", is[COLUMN_BACKEND],
+			is[COLUMN_SERVER], is[COLUMN_ID], id);
+	if (tls != (server->options[PLAN_SERVER_SSL] != NULL))
+		return differs(comparison, "server %s/%s is spoken to %s TLS", is[COLUMN_BACKEND],
+			is[COLUMN_SERVER], tls ? "over" : "without");
+	if (server->options[PLAN_SERVER_AGENT_CHECK] || server->options[PLAN_SERVER_TRACK])
 		return 0;
 	if (admin < 0 || maintenance != wanted)
-		return differs(comparison, "server %s/%s is%s in maintenance", is[COLUMN_BACKEND], is[COLUMN_SERVER],
-			maintenance ? "" : " not");
+		return differs(comparison, "server %s/%s is%s in maintenance", is[COLUMN_BACKEND],
+			is[COLUMN_SERVER], maintenance ? "" : " not");
 	if (!maintenance && (admin & ADMIN_DRAIN) != 0)
-		return differs(comparison, "server %s/%s is drained", is[COLUMN_BACKEND], is[COLUMN_SERVER]);
-	if (server_weight(server) >= 0 && number(row, COLUMN_WEIGHT) != server_weight(server))
-		return differs(comparison, "server %s/%s has the weight %s, not %d", is[COLUMN_BACKEND],
-			is[COLUMN_SERVER], is[COLUMN_WEIGHT], server_weight(server));
+		return differs(comparison, "server %s/%s is drained", is[COLUMN_BACKEND],
+			is[COLUMN_SERVER]);
+	if (plan_server_weight(server) >= 0 &&
+		number(row, COLUMN_WEIGHT) != plan_server_weight(server))
+		return differs(comparison, "server %s/%s has the weight %s, not %d",
+			is[COLUMN_BACKEND], is[COLUMN_SERVER], is[COLUMN_WEIGHT],
+			plan_server_weight(server));
 	return 0;
 }
 
 static int compare_row(void *userdata, const struct row *row)
 {
 	struct comparison *comparison = userdata;
-	_cleanup_free_ char *key = plan_server_key(row->values[COLUMN_BACKEND], row->values[COLUMN_SERVER]);
+	_cleanup_free_ char *key =
+		plan_server_key(row->values[COLUMN_BACKEND], row->values[COLUMN_SERVER]);
 	const struct wanted_section *section = find_section(comparison->wanted, row);
 	struct wanted_server *found;
-	struct server server;
+	struct plan_server server;
 	int r;
 
 	if (!key)
@@ -469,7 +499,7 @@ static int compare_row(void *userdata, const struct row *row)
 	}
 	found->seen = true;
 	server = section->defaults;
-	server_read(&server, found->line);
+	plan_server_read(&server, found->line);
 	if (server.odd)
 		return 0;
 	r = compare_place(comparison, row, &server);
@@ -490,7 +520,8 @@ static int compare_all(struct comparison *comparison, const char *servers_state)
 }
 
 int plan_compare_state(const char *wanted_text, size_t wanted_length, const char *servers_state,
-	const struct plan_leaving *leaving, size_t n_leaving, char **ret_difference, struct error *err)
+	const struct plan_leaving *leaving, size_t n_leaving, char **ret_difference,
+	struct error *err)
 {
 	_cleanup_(wanted_done) struct wanted wanted = {0};
 	json_auto_t *keys = json_object();

@@ -6,7 +6,11 @@
 
 #include "agent/base/text.h"
 
-static void add_reason(struct planner *planner, struct plan_reasons *reasons, const char *format, va_list arguments)
+static void add_reason(struct planner *planner, struct plan_reasons *reasons, const char *format,
+	va_list arguments) _printf_(3, 0);
+
+static void add_reason(struct planner *planner, struct plan_reasons *reasons, const char *format,
+	va_list arguments)
 {
 	char *reason = NULL;
 
@@ -43,7 +47,8 @@ static struct plan_step *new_step(struct planner *planner, enum plan_phase phase
 
 	/* Grows by doubling: a pool may have 10 000 members. */
 	if ((list->n & (list->n - 1)) == 0) {
-		struct plan_step *grown = reallocarray(list->steps, list->n ? list->n * 2 : 1, sizeof(*grown));
+		struct plan_step *grown =
+			reallocarray(list->steps, list->n ? list->n * 2 : 1, sizeof(*grown));
 
 		if (!grown) {
 			planner->failed = true;
@@ -56,7 +61,8 @@ static struct plan_step *new_step(struct planner *planner, enum plan_phase phase
 }
 
 /* The last step of the phase, if another quiet command of that length fits in. */
-static struct plan_step *step_with_room(struct planner *planner, enum plan_phase phase, size_t length)
+static struct plan_step *step_with_room(
+	struct planner *planner, enum plan_phase phase, size_t length)
 {
 	struct plan_phase_steps *list = &planner->phases[phase];
 	struct plan_step *last = list->n > 0 ? &list->steps[list->n - 1] : NULL;
@@ -102,8 +108,8 @@ void planner_quiet_step(struct planner *planner, enum plan_phase phase, const ch
 		step->command = TAKE_PTR(command);
 }
 
-void planner_step(struct planner *planner, enum plan_phase phase, enum plan_expect expect, const char *expected,
-	const char *format, ...)
+void planner_step(struct planner *planner, enum plan_phase phase, enum plan_expect expect,
+	const char *expected, const char *format, ...)
 {
 	struct plan_step *step = new_step(planner, phase);
 	va_list arguments;
@@ -130,8 +136,8 @@ bool planner_has_step(const struct planner *planner, enum plan_phase phase, cons
 	return false;
 }
 
-void planner_payload_step(struct planner *planner, enum plan_phase phase, const char *expected, const char *command,
-	const char *payload)
+void planner_payload_step(struct planner *planner, enum plan_phase phase, const char *expected,
+	const char *command, const char *payload)
 {
 	struct plan_step *step = new_step(planner, phase);
 	size_t length = strlen(command) + strlen(payload) + sizeof(" <<\n");
@@ -150,7 +156,8 @@ void planner_payload_step(struct planner *planner, enum plan_phase phase, const 
 	snprintf(step->command, length, "%s <<\n%s", command, payload);
 }
 
-void planner_delete_step(struct planner *planner, enum plan_phase phase, const char *backend, const char *server)
+void planner_delete_step(
+	struct planner *planner, enum plan_phase phase, const char *backend, const char *server)
 {
 	struct plan_step *step = new_step(planner, phase);
 
@@ -167,13 +174,14 @@ void planner_delete_step(struct planner *planner, enum plan_phase phase, const c
 		planner->failed = true;
 }
 
-void planner_add_leaving(struct planner *planner, const char *backend, const char *server, char *line, bool keep)
+void planner_add_leaving(
+	struct planner *planner, const char *backend, const char *server, char *line, bool keep)
 {
 	struct plan_leaving *grown = planner->leaving;
 
 	if ((planner->n_leaving & (planner->n_leaving - 1)) == 0)
-		grown = reallocarray(
-			grown, planner->n_leaving ? planner->n_leaving * 2 : 1, sizeof(*planner->leaving));
+		grown = reallocarray(grown, planner->n_leaving ? planner->n_leaving * 2 : 1,
+			sizeof(*planner->leaving));
 	if (!grown) {
 		free(line);
 		planner->failed = true;
@@ -187,11 +195,12 @@ void planner_add_leaving(struct planner *planner, const char *backend, const cha
 	planner->n_leaving++;
 }
 
-/* Management guide, 9.3: words end at blanks, commands at ';' and at the end of the line, a backslash takes the meaning
- * away from the character after it. There are no quotes. */
+/* Management guide, 9.3: words end at blanks, commands at ';' and at the end of the line, a
+ * backslash takes the meaning away from the character after it. There are no quotes. */
 bool plan_append_word(struct text *text, const char *word)
 {
-	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.:/@%+=,[]()*~!?^&|{}";
+	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+				    "-_.:/@%+=,[]()*~!?^&|{}";
 
 	if (!word[0] || strstr(word, PLAN_VERSION_MARK))
 		return false;
