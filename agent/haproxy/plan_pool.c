@@ -85,6 +85,7 @@ static void read_pool(struct plan_pool *pool)
 	const struct cfg *cfg = &pool->planner->new;
 	const struct plan_capabilities *can = pool->planner->can;
 	const struct cfg_line *mode;
+	bool all_backups;
 
 	pool->odd =
 		!plan_read_defaults(&pool->planner->old, pool->before, &pool->defaults_before) ||
@@ -94,9 +95,10 @@ static void read_pool(struct plan_pool *pool)
 	read_algorithm(pool);
 	count_servers(pool);
 	/* The first backup server is the one that is used, unless all are. */
-	pool->in_order =
-		!pool->dynamic || (pool->by_id && !pool->all_ids) ||
-		(pool->n_backups > 1 && !plan_setting(cfg, pool->after, "option", "allbackups"));
+	all_backups = plan_setting(cfg, pool->after, "option", "allbackups") &&
+		      !plan_setting(cfg, pool->after, "no", "option");
+	pool->in_order = !pool->dynamic || (pool->by_id && !pool->all_ids) ||
+			 (pool->n_backups > 1 && !all_backups);
 
 	if (!can->add_server)
 		pool->cannot_add = "this version of HAProxy adds none at run time";

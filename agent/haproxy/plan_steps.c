@@ -6,10 +6,11 @@
 
 #include "agent/base/text.h"
 
-static void add_reason(struct planner *planner, struct plan_reasons *reasons, const char *format, va_list arguments)
-	__attribute__((format(printf, 3, 0)));
+static void add_reason(struct planner *planner, struct plan_reasons *reasons, const char *format,
+	va_list arguments) _printf_(3, 0);
 
-static void add_reason(struct planner *planner, struct plan_reasons *reasons, const char *format, va_list arguments)
+static void add_reason(struct planner *planner, struct plan_reasons *reasons, const char *format,
+	va_list arguments)
 {
 	char *reason = NULL;
 

@@ -359,6 +359,17 @@ static void test_backends(void **state)
 		{"backend b\n balance first\n",
 			" server a 1.1.1.1:1 id 2\n server b 1.1.1.1:2 id 1\n",
 			" server b 1.1.1.1:2 id 1\n server a 1.1.1.1:1 id 2\n", "none\n"},
+		{"backend b\n option allbackups\n", " server a 1.1.1.1:1 backup\n",
+			" server s2 1.1.1.2:1 backup\n server a 1.1.1.1:1 backup\n",
+			"runtime\n- backend b: server s2 added\n"
+			"> add server b/s2 1.1.1.2:1 backup pool-max-conn -1 pool-purge-delay 5s\n"
+			"> set server b/s2 state ready\n"},
+		{"backend b\n no option allbackups\n option allbackups\n",
+			" server a 1.1.1.1:1 backup\n",
+			" server s2 1.1.1.2:1 backup\n server a 1.1.1.1:1 backup\n",
+			"reload\n- backend b: server s2 added: which backup server is used depends "
+			"on "
+			"their order\n"},
 		/* Up to 2.9 a server of an HTTP pool must not be deleted. */
 		{"backend b\n mode http\n", " server s1 1.1.1.1:1\n", "",
 			"runtime\n- backend b: server s1 removed\n> set server b/s1 state maint\n"

@@ -299,19 +299,53 @@ static char *summary(
 	return result;
 }
 
+/* Of each server that is not left: how long it keeps idle connections, and how many. */
+static char *idle_settings(
+	const struct haproxy *haproxy, const struct plan_leaving *leaving, size_t n_leaving)
+{
+	_cleanup_free_ char *reply = ask(haproxy, "show servers conn");
+	_cleanup_strv_ char **lines = NULL;
+	_cleanup_text_ struct text text = TEXT_INIT;
+	char *result;
+
+	assert_int_equal(text_split(reply, '\n', &lines), 0);
+	assert_non_null(strstr(lines[0], "addr port - purge_delay"));
+	qsort(lines + 1, strv_length(lines + 1), sizeof(*lines), by_text);
+	for (size_t i = 1; lines[i]; i++) {
+		_cleanup_strv_ char **words = NULL;
+		bool skip = false;
+
+		assert_int_equal(text_split(lines[i], ' ', &words), 0);
+		for (size_t j = 0; j < n_leaving; j++) {
+			_cleanup_free_ char *name =
+				format_text("%s/%s", leaving[j].backend, leaving[j].server);
+
+			skip |= streq(words[0], name);
+		}
+		if (!skip)
+			text_printf(&text, "%s %s %s\n", words[0], words[5], words[11]);
+	}
+	assert_int_equal(text_finish(&text, &result, NULL), 0);
+	return result;
+}
+
 /* The process that was changed beside a fresh one. */
 static void compare_with_fresh(const struct haproxy *haproxy, const char *wanted,
 	const struct plan_leaving *leaving, size_t n_leaving)
 {
 	_cleanup_free_ char *changed = summary(haproxy, leaving, n_leaving), *expected = NULL;
+	_cleanup_free_ char *idle = idle_settings(haproxy, leaving, n_leaving),
+			    *expected_idle = NULL;
 	struct haproxy fresh;
 
 	make_folder(&fresh);
 	start(&fresh, wanted);
 	check_state(&fresh, wanted, NULL, 0);
 	expected = summary(&fresh, NULL, 0);
+	expected_idle = idle_settings(&fresh, NULL, 0);
 	stop(&fresh);
 	remove_folder(&fresh);
+	assert_string_equal(idle, expected_idle);
 	if (!streq(changed, expected))
 		fail_msg("%s\nwas changed to\n%s\nbut starts as\n%s", wanted, changed, expected);
 }
