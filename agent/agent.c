@@ -115,6 +115,7 @@ static void fill_settings(struct agent *agent)
 	settings->run_dir = config->run_dir;
 	settings->haproxy_cmd = config->haproxy_cmd;
 	settings->network_namespace = config->network_namespace[0] ? config->network_namespace : NULL;
+	settings->runtime_updates = config->runtime_updates;
 	settings->hard_stop_after_s = config->hard_stop_after_s;
 	settings->max_old_workers = config->max_old_workers;
 	settings->template = agent->template;
@@ -144,16 +145,35 @@ static void on_haproxy_event(void *userdata, const struct supervisor_report *rep
 		log_lb(LOG_ERR, report->lb_id, "last words of HAProxy: %s", report->messages);
 }
 
+int agent_health_target(struct instance *instance, struct health_target *ret)
+{
+	_cleanup_(health_target_done) struct health_target target = {0};
+
+	memcpy(target.lb_id, instance->id, sizeof(target.lb_id));
+	target.stats_socket = strdup(instance->stats_socket);
+	target.master_socket = strdup(instance->master_socket);
+	if (!target.stats_socket || !target.master_socket ||
+		instance_leaving(instance, &target.leaving, &target.n_leaving) < 0)
+		return -ENOMEM;
+	*ret = target;
+	target = (struct health_target){0};
+	return 0;
+}
+
 /* The last look at a worker's counters before it is replaced. */
 static void read_counters(void *userdata, const char *lb_id, const char *stats_socket, const char *master_socket)
 {
 	struct agent *agent = userdata;
 	_cleanup_snapshot_ struct health_snapshot *snapshot = NULL;
-	struct health_target target = {
+	_cleanup_(health_target_done) struct health_target target = {0};
+	_cleanup_instance_ struct instance *instance = NULL;
+	struct health_target bare = {
 		.stats_socket = (char *)stats_socket, .master_socket = (char *)master_socket};
+	bool known = registry_get(agent->registry, lb_id, &instance, NULL) == 0 &&
+		agent_health_target(instance, &target) == 0;
 
-	snprintf(target.lb_id, sizeof(target.lb_id), "%s", lb_id);
-	health_snapshot(agent->health, &target, 0, &snapshot, NULL);
+	snprintf(bare.lb_id, sizeof(bare.lb_id), "%s", lb_id);
+	health_snapshot(agent->health, known ? &target : &bare, 0, &snapshot, NULL);
 }
 
 /* Where the VIPs are now. Of two amphorae that share them, keepalived tells, which knows the one that has them. */
@@ -186,18 +206,13 @@ static int list_targets(void *userdata, struct health_target **ret, size_t *ret_
 		return -ENOMEM;
 	n = 0;
 	for (struct instance **instance = instances; *instance; instance++) {
-		struct health_target *target = &targets[n];
-
 		if (!instance_should_run(*instance))
 			continue;
-		n++;
-		memcpy(target->lb_id, (*instance)->id, sizeof(target->lb_id));
-		target->stats_socket = strdup((*instance)->stats_socket);
-		target->master_socket = strdup((*instance)->master_socket);
-		if (!target->stats_socket || !target->master_socket) {
+		if (agent_health_target(*instance, &targets[n]) < 0) {
 			health_targets_free(targets, n);
 			return -ENOMEM;
 		}
+		n++;
 	}
 	*ret = targets;
 	*ret_n = n;
@@ -424,7 +439,7 @@ static void *retry_trouble(void *userdata)
 {
 	struct agent *agent = userdata;
 
-	registry_retry(agent->registry);
+	registry_look_after(agent->registry);
 	__atomic_store_n(&agent->retry_running, false, __ATOMIC_RELEASE);
 	return NULL;
 }

@@ -53,6 +53,9 @@ const char *agent_controller_file(const struct agent *agent);
  * main loop every few seconds. */
 void agent_retry_trouble(struct agent *agent);
 
+/* What health_snapshot() needs to know of a load balancer; health_target_done(). */
+int agent_health_target(struct instance *instance, struct health_target *ret);
+
 int64_t agent_heartbeat_interval_s(const struct agent *agent);
 
 void agent_set_log_level(const struct agent *agent, const struct config *config);

@@ -54,6 +54,7 @@ struct config {
 	char *haproxy_user;
 	char *haproxy_group;
 	char *haproxy_log;
+	bool runtime_updates;
 	int64_t hard_stop_after_s;
 	int64_t max_old_workers;
 	int64_t worker_threads;

@@ -2,6 +2,8 @@
 #include "agent/base/process.h"
 
 #include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
@@ -19,6 +21,8 @@
 #endif
 
 extern char **environ;
+
+enum { PROC_FILE_MAX = 64 * 1024 };
 
 int64_t process_now_ms(void)
 {
@@ -268,4 +272,45 @@ int process_run(const char *const *argv, const char *directory, int timeout_ms, 
 
 	options.directory = directory;
 	return process_run_with(argv, &options, timeout_ms, max_output, ret);
+}
+
+/* The first number behind a name in a text. */
+static bool find_number(const char *text, const char *name, uint64_t *ret)
+{
+	const char *line = strstr(text, name);
+
+	return line && sscanf(line + strlen(name), "%" SCNu64, ret) == 1;
+}
+
+int process_memory(pid_t pid, uint64_t *ret_bytes)
+{
+	_cleanup_free_ char *rollup = NULL, *statm = NULL;
+	uint64_t kilobytes, pages;
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/smaps_rollup", (int)pid);
+	if (fileio_read(AT_FDCWD, path, PROC_FILE_MAX, &rollup, NULL) == 0 &&
+		find_number(rollup, "\nPss:", &kilobytes)) {
+		*ret_bytes = kilobytes * 1024;
+		return 0;
+	}
+	snprintf(path, sizeof(path), "/proc/%d/statm", (int)pid);
+	if (fileio_read(AT_FDCWD, path, PROC_FILE_MAX, &statm, NULL) < 0 || !find_number(statm, " ", &pages))
+		return -ESRCH;
+	*ret_bytes = pages * (uint64_t)sysconf(_SC_PAGESIZE);
+	return 0;
+}
+
+int process_parent(pid_t pid, pid_t *ret_parent)
+{
+	_cleanup_free_ char *status = NULL;
+	uint64_t parent;
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
+	if (fileio_read(AT_FDCWD, path, PROC_FILE_MAX, &status, NULL) < 0 || !find_number(status, "\nPPid:", &parent) ||
+		parent > INT_MAX)
+		return -ESRCH;
+	*ret_parent = (pid_t)parent;
+	return 0;
 }

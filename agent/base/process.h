@@ -60,5 +60,11 @@ int process_wait_exit(int pidfd, int timeout_ms);
  * machine runs. */
 int process_start_time(pid_t pid, uint64_t *ret_ticks);
 
+/* Memory that a process has for itself, and its share of what it has in common with others (PSS, proc(5), smaps_rollup); all
+ * that it has (RSS) where that may not be read. */
+int process_memory(pid_t pid, uint64_t *ret_bytes);
+
+int process_parent(pid_t pid, pid_t *ret_parent);
+
 /* Monotonic time in milliseconds. */
 int64_t process_now_ms(void);

@@ -158,6 +158,7 @@ static int ask(struct monitored *lb, const struct health_target *target,
 	r = sample_snapshot(&sample, lb->lb_id, &snapshot, err);
 	if (r < 0)
 		return r;
+	snapshot_leave_out_servers(snapshot, target->leaving, target->n_leaving);
 	if (lb->known)
 		snapshot_log_changes(lb->known, snapshot);
 	*ret_sample = sample;
@@ -240,12 +241,18 @@ static void round_done(struct round *round)
 	json_decref(round->message);
 }
 
+void health_target_done(struct health_target *target)
+{
+	free(target->stats_socket);
+	free(target->master_socket);
+	plan_leaving_free(target->leaving, target->n_leaving);
+	*target = (struct health_target){0};
+}
+
 void health_targets_free(struct health_target *targets, size_t n)
 {
-	for (size_t i = 0; targets && i < n; i++) {
-		free(targets[i].stats_socket);
-		free(targets[i].master_socket);
-	}
+	for (size_t i = 0; targets && i < n; i++)
+		health_target_done(&targets[i]);
 	free(targets);
 }
 

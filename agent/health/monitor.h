@@ -15,13 +15,19 @@
 #include <stdint.h>
 
 #include "agent/base/error.h"
+#include "agent/haproxy/plan.h"
 #include "agent/health/snapshot.h"
 
 struct health_target {
 	char lb_id[37];
 	char *stats_socket;  /* the worker's */
 	char *master_socket; /* for old workers; NULL: not asked */
+	/* Servers that are no members any more and wait in HAProxy for their last connections to end: they are in no
+	 * snapshot. */
+	struct plan_leaving *leaving;
+	size_t n_leaving;
 };
+void health_target_done(struct health_target *target);
 
 /* Lists the load balancers whose HAProxy should run. The array and its strings are the caller's to
  * free (health_targets_free()). Called from the health thread. */

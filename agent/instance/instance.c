@@ -70,6 +70,7 @@ int instance_new(const char *lb_id, enum instance_owner owner, const struct inst
 	instance->dir_fd = -1;
 	instance->owner = owner;
 	instance->settings = settings;
+	instance->has_old_workers = true;
 	snprintf(instance->id, sizeof(instance->id), "%s", lb_id);
 	pthread_mutex_init(&instance->lock, NULL);
 	pthread_mutex_init(&instance->view_lock, NULL);
@@ -312,6 +313,15 @@ char *instance_trouble(struct instance *instance)
 {
 	LOCK_SCOPE(&instance->view_lock);
 	return instance->trouble ? strdup(instance->trouble) : NULL;
+}
+
+void instance_look_after(struct instance *instance)
+{
+	LOCK_SCOPE(&instance->lock);
+	if (instance->deleted)
+		return;
+	instance_delete_leaving(instance);
+	instance_limit_old_workers(instance);
 }
 
 int64_t instance_max_old_workers(const struct instance *instance, const struct load_balancer *lb)

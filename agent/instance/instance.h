@@ -95,6 +95,7 @@ struct instance {
 	size_t running_length;
 	char *own_running; /* the text of amphorad.cfg that it runs, NULL if not known */
 	pid_t worker;      /* that was seen to run them, 0 if none was */
+	bool has_old_workers; /* or may have: nobody looked since the last reload, or since our start */
 	struct plan_leaving *leaving; /* servers in maintenance that wait for their deletion */
 	size_t n_leaving;
 	int dir_fd;
@@ -192,6 +193,20 @@ char *instance_trouble(struct instance *instance);
 /* A copy of the servers that are in no configuration any more and still in HAProxy, until their last connections are gone.
  * plan_leaving_free(). -ENOMEM only. */
 int instance_leaving(struct instance *instance, struct plan_leaving **ret, size_t *ret_n);
+
+struct worker_figures {
+	pid_t pid;
+	bool old; /* replaced; it serves the connections that it has */
+	unsigned reloads; /* that it has lived through */
+	int64_t uptime_s;
+	uint64_t memory_bytes; /* 0: not known */
+};
+/* HAProxy's workers, as its master tells. The array is the caller's. */
+int instance_workers(struct instance *instance, struct worker_figures **ret, size_t *ret_n, struct error *err);
+
+/* Every few seconds: deletes servers whose last connections are gone, and bounds the number of old workers. Does nothing where
+ * there are none. */
+void instance_look_after(struct instance *instance);
 
 /* Whether its HAProxy is expected to answer: not before a controller started it. */
 bool instance_should_run(struct instance *instance);

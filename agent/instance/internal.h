@@ -148,6 +148,8 @@ int instance_bring_to_stored(struct instance *instance, struct error *err);
 void instance_set_current(struct instance *instance, struct stored_definition *stored);
 int instance_check_revision(struct instance *instance, int64_t if_match, struct error *err);
 
+/* Ends the oldest workers of more than there may be. */
+void instance_limit_old_workers(struct instance *instance);
 /* How many old workers may be left, for a load balancer that may say so itself. */
 int64_t instance_max_old_workers(const struct instance *instance, const struct load_balancer *lb);
 

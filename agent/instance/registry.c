@@ -451,7 +451,7 @@ int registry_load(struct registry *registry, bool converge, struct error *err)
 	return 0;
 }
 
-void registry_retry(struct registry *registry)
+void registry_look_after(struct registry *registry)
 {
 	_cleanup_(registry_list_freep) struct instance **instances = NULL;
 
@@ -463,6 +463,7 @@ void registry_retry(struct registry *registry)
 		if (instance_retry(*instance, &problem) < 0)
 			log_lb(LOG_WARNING, (*instance)->id, "HAProxy still does not run what is stored: %s",
 				error_message(&problem));
+		instance_look_after(*instance);
 	}
 }
 

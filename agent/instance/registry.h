@@ -46,8 +46,8 @@ DEFINE_CLEANUP(struct instance **, registry_list_free);
 
 int registry_delete(struct registry *registry, const char *lb_id, int64_t if_match, struct error *err);
 
-/* Tries again what failed when the agent started. Blocks for as long as that takes. */
-void registry_retry(struct registry *registry);
+/* Tries again what failed when the agent started, and what instance_look_after() does. Blocks for as long as that takes. */
+void registry_look_after(struct registry *registry);
 
 /* Stops the HAProxy of every load balancer (amphorad --stop-all). Goes on after a failure and returns the first. */
 int registry_stop_all(struct registry *registry, int graceful_ms, struct error *err);

@@ -109,6 +109,8 @@ int instance_tell_haproxy(struct instance *instance, const struct wanted *wanted
 					    : instance_start_haproxy(instance, wanted->text, wanted->length, err);
 	if (r < 0)
 		return r;
+	instance->has_old_workers = true;
+	instance_limit_old_workers(instance);
 	instance_clear_leaving(instance);
 	free(instance->own_running);
 	instance->own_running = strdup(wanted->own_config); /* NULL: it is not looked at */

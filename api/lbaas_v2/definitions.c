@@ -73,10 +73,21 @@ static json_t *strings(char *const *list)
 	return array;
 }
 
+/* Without keys, which "shown" leaves out. */
+static json_t *steps(const struct plan *plan)
+{
+	json_t *array = json_array();
+
+	for (size_t i = 0; i < plan->n_steps; i++)
+		json_array_append_new(
+			array, json_string(plan->steps[i].shown ? plan->steps[i].shown : plan->steps[i].command));
+	return array;
+}
+
 static json_t *dry_run_json(const struct apply_result *result)
 {
-	return json_pack("{s:s, s:o, s:[], s:s#, s:s}", "action", plan_action_name(result->plan.action), "reasons",
-		strings(result->plan.reasons), "commands", "haproxy_cfg", result->rendered.text,
+	return json_pack("{s:s, s:o, s:o, s:s#, s:s}", "action", plan_action_name(result->plan.action), "reasons",
+		strings(result->plan.reasons), "commands", steps(&result->plan), "haproxy_cfg", result->rendered.text,
 		(int)result->rendered.length, "haproxy_verdict", result->verdict);
 }
 

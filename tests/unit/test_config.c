@@ -60,6 +60,7 @@ static void test_defaults(void **state)
 	assert_int_equal(config->heartbeat_interval_s, 10);
 	assert_int_equal(config->hard_stop_after_s, 86400);
 	assert_int_equal(config->max_old_workers, 16);
+	assert_true(config->runtime_updates);
 	assert_string_equal(config->listen, "unix:/run/amphorad/amphorad.sock");
 	assert_string_equal(config->controller_ip_port_list, "");
 	assert_string_equal(config->heartbeat_key, "");
