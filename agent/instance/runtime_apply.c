@@ -77,15 +77,14 @@ static bool is_number(const char *string)
 	return string[0] && strspn(string, "0123456789") == strlen(string);
 }
 
-/* "New version created: 3" */
 static int take_version(const struct plan_step *step, const char *reply, char **version, struct error *err)
 {
-	const char *number = strrchr(reply, ' ');
+	const char *number = text_after_prefix(reply, "New version created: ");
 
-	if (!number || !is_number(number + 1))
+	if (!number || !is_number(number))
 		return surprise(step, reply, err);
 	free(*version);
-	*version = strdup(number + 1);
+	*version = strdup(number);
 	return *version ? 0 : error_set_errno(err, -ENOMEM, "plan");
 }
 
