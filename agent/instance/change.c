@@ -78,7 +78,8 @@ static void make_alone(struct instance *instance, struct change *change)
 	if (change->r == 0)
 		change->r = make_tree(instance, change, instance->current.lb, &lb, change->err);
 	if (change->r == 0)
-		change->r = instance_replace(instance, lb, change->options->dry_run, change->result, change->err);
+		change->r = instance_replace(
+			instance, &(struct revised){.lb = lb}, 1, change->options->dry_run, change->result, change->err);
 	if (change->r == 0)
 		finish(instance, change);
 }
@@ -99,29 +100,57 @@ int plan_copy_reasons(const struct plan *from, struct plan *to)
 	return 0;
 }
 
-/* What was done for all of them together. */
-static int share(const struct apply_result *from, struct apply_result *to)
-{
-	int r = plan_copy_reasons(&from->plan, &to->plan);
+/* The trees of changes that are made together, each the result of its own change. */
+struct series {
+	struct revised *trees;
+	struct change **changes;
+	size_t n;
+};
 
-	if (r < 0)
-		return r;
-	to->plan.action = from->plan.action;
-	to->revision = from->revision;
-	to->lb = load_balancer_ref(from->lb);
-	return 0;
+static void series_done(struct series *series)
+{
+	for (size_t i = 0; i < series->n; i++)
+		load_balancer_unref(series->trees[i].lb);
+	free(series->trees);
+	free(series->changes);
+}
+
+static int series_alloc(struct series *series, struct change *first, struct change *end)
+{
+	size_t n = 0;
+
+	for (struct change *change = first; change != end; change = change->next)
+		n++;
+	series->trees = calloc(n, sizeof(*series->trees));
+	series->changes = calloc(n, sizeof(*series->changes));
+	return series->trees && series->changes ? 0 : -ENOMEM;
+}
+
+/* What was done for all of them is what was done for each. */
+static void share(struct instance *instance, const struct apply_result *from, const struct series *series)
+{
+	for (size_t i = 0; i < series->n; i++) {
+		struct apply_result *to = series->changes[i]->result;
+
+		/* Words that are missing are no failure. */
+		plan_copy_reasons(&from->plan, &to->plan);
+		to->plan.action = from->plan.action;
+		to->created = from->created && i == 0; /* the others changed it */
+		to->revision = series->trees[i].revision;
+		to->lb = load_balancer_ref(series->trees[i].lb);
+		finish(instance, series->changes[i]);
+	}
 }
 
 /* Makes the changes from "first" to the one before "end" at once. False: nothing was done, they have to be made alone. */
 static bool make_together(struct instance *instance, struct change *first, struct change *end)
 {
-	_cleanup_load_balancer_ struct load_balancer *lb =
-		instance->current.lb ? load_balancer_ref(instance->current.lb) : NULL;
 	_cleanup_apply_result_ struct apply_result result = APPLY_RESULT_INIT;
-	bool first_made = true;
-	size_t n = 0;
+	_cleanup_(series_done) struct series series = {0};
+	struct load_balancer *lb = instance->current.lb;
 
-	if (instance_check_revision(instance, first->options->if_match, NULL) < 0)
+	if (instance_check_revision(instance, first->options->if_match, NULL) < 0 ||
+		series_alloc(&series, first, end) < 0)
 		return false;
 	for (struct change *change = first; change != end; change = change->next) {
 		struct load_balancer *next = NULL;
@@ -129,32 +158,19 @@ static bool make_together(struct instance *instance, struct change *first, struc
 		change->r = make_tree(instance, change, lb, &next, change->err);
 		if (change->r < 0)
 			continue;
-		load_balancer_unref(lb);
-		lb = next;
-		n++;
+		series.trees[series.n].lb = lb = next;
+		series.changes[series.n++] = change;
 	}
-	if (n == 0)
+	if (series.n == 0)
 		return true;
-	if (instance_replace(instance, lb, false, &result, NULL) < 0) {
+	if (instance_replace(instance, series.trees, series.n, false, &result, NULL) < 0) {
 		for (struct change *change = first; change != end; change = change->next)
 			if (change->err)
 				error_done(change->err);
 		return false;
 	}
-	for (struct change *change = first; change != end; change = change->next) {
-		if (change->r < 0)
-			continue;
-		change->r = share(&result, change->result);
-		if (change->r < 0)
-			error_set_errno(change->err, change->r, "reply");
-		if (first_made) /* the others changed what it created */
-			change->result->created = result.created;
-		first_made = false;
-		if (change->r == 0)
-			finish(instance, change);
-	}
-	if (n > 1)
-		log_lb(LOG_INFO, instance->id, "%zu changes were made at once", n);
+	share(instance, &result, &series);
+	log_lb(LOG_INFO, instance->id, "%zu changes were made at once", series.n);
 	return true;
 }
 

@@ -140,9 +140,14 @@ void instance_delete_leaving(struct instance *instance);
 int instance_delete_idle(const struct instance *instance, struct runtime_session *session,
 	const struct plan_leaving *servers, size_t n, bool *ret_gone, struct error *err);
 
-/* The definition in force becomes "lb": everything from rendering to storing. With "dry_run" nothing changes. The result
- * lacks its duration. */
-int instance_replace(struct instance *instance, struct load_balancer *lb, bool dry_run, struct apply_result *ret,
+/* A definition and the revision that it gets. */
+struct revised {
+	struct load_balancer *lb;
+	int64_t revision;
+};
+/* The definition in force becomes the last one of "trees", by way of the others, which get their revisions too: everything
+ * from rendering to storing. With "dry_run" nothing changes. The result lacks its duration. */
+int instance_replace(struct instance *instance, struct revised *trees, size_t n, bool dry_run, struct apply_result *ret,
 	struct error *err);
 /* Makes HAProxy run the stored definition. */
 int instance_bring_to_stored(struct instance *instance, struct error *err);

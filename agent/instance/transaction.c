@@ -7,6 +7,7 @@
 #include "agent/base/fileio.h"
 #include "agent/base/log.h"
 #include "agent/base/text.h"
+#include "agent/definition/limits.h"
 
 /*
  * From one definition to the next: render -> plan -> check -> publish -> apply -> confirm | roll back -> store. The plan is
@@ -305,57 +306,101 @@ static int run(struct instance *instance, const struct load_balancer *lb, struct
 	return 0;
 }
 
-static int store(struct instance *instance, struct load_balancer *lb, struct error *err)
+/* Gives each tree its revision: the next number, or that of the one before if it is the same. */
+static int number_trees(struct instance *instance, struct revised *trees, size_t n, struct error *err)
 {
-	_cleanup_stored_ struct stored_definition next = STORED_DEFINITION_INIT;
 	_cleanup_free_ int64_t *revisions = NULL;
+	_cleanup_free_ char *before = NULL;
 	int64_t last = instance->current.revision;
-	size_t n = 0;
+	size_t n_revisions = 0;
 	int r;
 
-	/* What a deletion that failed left must not be ended by the next start any more. */
-	r = fileio_remove_tree(instance->dir_fd, INSTANCE_DELETED);
-	if (r < 0)
-		return error_set_errno(err, r, "cannot remove %s/" INSTANCE_DELETED, instance->directory);
 	/* The newest is in force at the next start: it must be ours, also where those on disk could not be read. */
-	r = store_revisions(instance->dir_fd, &revisions, &n);
+	r = store_revisions(instance->dir_fd, &revisions, &n_revisions);
 	if (r < 0)
 		return error_set_errno(err, r, "cannot read %s/definition", instance->directory);
-	if (n > 0 && revisions[0] > last)
-		last = revisions[0];
-	next.revision = last + 1;
-	next.lb = load_balancer_ref(lb);
+	if (instance->current.lb && definition_to_text(instance->current.lb, &before, NULL) < 0)
+		return error_set_errno(err, -ENOMEM, "definition");
+	for (size_t i = 0; i < n; i++) {
+		char *text;
+
+		if (definition_to_text(trees[i].lb, &text, NULL) < 0)
+			return error_set_errno(err, -ENOMEM, "definition");
+		if (!streq_null(before, text)) {
+			if (n_revisions > 0 && revisions[0] > last)
+				last = revisions[0];
+			last++;
+		}
+		trees[i].revision = last;
+		free(before);
+		before = text;
+	}
+	return 0;
+}
+
+static int store_one(struct instance *instance, const struct revised *tree, struct stored_definition *ret, struct error *err)
+{
+	_cleanup_stored_ struct stored_definition next = STORED_DEFINITION_INIT;
+	int r;
+
+	next.revision = tree->revision;
+	next.lb = load_balancer_ref(tree->lb);
 	store_now(next.updated_at);
 	snprintf(next.created_at, sizeof(next.created_at), "%s",
 		instance->current.lb ? instance->current.created_at : next.updated_at);
 	r = store_write(instance->dir_fd, &next, err);
 	if (r < 0)
 		return r;
-	instance_set_current(instance, &next);
+	*ret = next;
+	next = STORED_DEFINITION_INIT;
 	return 0;
 }
 
-static bool is_stored(struct instance *instance, const struct load_balancer *lb)
+/* The last one is what counts; those on the way to it are kept for whoever wants to go back to them. */
+static int store(struct instance *instance, const struct revised *trees, size_t n, struct error *err)
 {
-	_cleanup_free_ char *now = NULL, *wanted = NULL;
+	_cleanup_stored_ struct stored_definition newest = STORED_DEFINITION_INIT;
+	int64_t before = instance->current.revision;
+	int r;
 
-	return instance->current.lb && definition_to_text(instance->current.lb, &now, NULL) == 0 &&
-		definition_to_text(lb, &wanted, NULL) == 0 && streq(now, wanted);
+	/* What a deletion that failed left must not be ended by the next start any more. */
+	r = fileio_remove_tree(instance->dir_fd, INSTANCE_DELETED);
+	if (r < 0)
+		return error_set_errno(err, r, "cannot remove %s/" INSTANCE_DELETED, instance->directory);
+	r = store_one(instance, &trees[n - 1], &newest, err);
+	if (r < 0)
+		return r;
+	for (size_t i = n > LIMIT_REVISIONS ? n - LIMIT_REVISIONS : 0; i + 1 < n; i++) {
+		_cleanup_stored_ struct stored_definition stored = STORED_DEFINITION_INIT;
+		_cleanup_error_ struct error problem = ERROR_INIT;
+
+		if (trees[i].revision == before || trees[i].revision == trees[i + 1].revision)
+			continue;
+		if (store_one(instance, &trees[i], &stored, &problem) < 0)
+			log_lb(LOG_WARNING, instance->id, "revision %lld is not kept: %s", (long long)trees[i].revision,
+				error_message(&problem));
+	}
+	instance_set_current(instance, &newest);
+	return 0;
 }
 
 /* Everything but the stage and the plan, for a change that is really made. */
-static int commit(struct instance *instance, struct load_balancer *lb, struct transaction *t, struct error *err)
+static int commit(struct instance *instance, struct revised *trees, size_t n, struct transaction *t, struct error *err)
 {
 	bool runs_another = t->plan.action != PLAN_NONE || !is_published(t);
+	struct load_balancer *lb = trees[n - 1].lb;
 	int r;
 
+	r = number_trees(instance, trees, n, err);
+	if (r < 0)
+		return r;
 	if (runs_another) {
 		r = run(instance, lb, t, err);
 		if (r < 0)
 			return r;
 	}
-	if (!is_stored(instance, lb)) {
-		r = store(instance, lb, err);
+	if (!instance->current.lb || trees[n - 1].revision != instance->current.revision) {
+		r = store(instance, trees, n, err);
 		if (r < 0 && runs_another) {
 			instance_forget_applied(instance, NULL);
 			say_rolled_back(err, roll_back(instance, t, REACH_ALL));
@@ -367,10 +412,11 @@ static int commit(struct instance *instance, struct load_balancer *lb, struct tr
 	return 0;
 }
 
-int instance_replace(struct instance *instance, struct load_balancer *lb, bool dry_run, struct apply_result *ret,
+int instance_replace(struct instance *instance, struct revised *trees, size_t n, bool dry_run, struct apply_result *ret,
 	struct error *err)
 {
 	_cleanup_transaction_ struct transaction t = TRANSACTION_INIT;
+	struct load_balancer *lb = trees[n - 1].lb;
 	bool created = !instance->current.lb;
 	int r;
 
@@ -383,7 +429,7 @@ int instance_replace(struct instance *instance, struct load_balancer *lb, bool d
 			return r;
 	}
 	if (!dry_run) {
-		r = commit(instance, lb, &t, err);
+		r = commit(instance, trees, n, &t, err);
 		if (r < 0)
 			return r;
 	}

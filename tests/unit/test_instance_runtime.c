@@ -19,6 +19,7 @@
 #include "agent/base/fileio.h"
 #include "agent/base/log.h"
 #include "agent/base/process.h"
+#include "agent/definition/limits.h"
 #include "agent/instance/internal.h"
 #include "tests/unit/instance_fixture.h"
 #include "tests/unit/pki.h"
@@ -618,9 +619,12 @@ static void test_burst(void **state)
 {
 	struct fixture *fixture = *state;
 	int port = free_port();
+	_cleanup_stored_ struct stored_definition stored = STORED_DEFINITION_INIT;
 	_cleanup_instance_ struct instance *instance = NULL;
+	_cleanup_free_ int64_t *revisions = NULL;
 	struct changer changers[CHANGERS];
 	struct pids pids;
+	size_t n = 0;
 
 	apply(fixture, define(LB_A, POOL_OF(MEMBER(MEMBER_1, "")), port, 1), PLAN_START, 1);
 	pids = pids_of(fixture, LB_A);
@@ -633,11 +637,23 @@ static void test_burst(void **state)
 			continue;
 		}
 		assert_int_equal(changers[i].r, 0);
-		assert_int_equal(changers[i].result.revision, i == 0 ? 2 : 3);
+		assert_int_equal(changers[i].result.revision, i < 3 ? i + 2 : i + 1);
 		assert_string_equal(plan_action_name(changers[i].result.plan.action), "runtime");
 		assert_non_null(changers[i].result.lb);
 	}
-	assert_int_equal(changers[1].result.lb->pools[0].n_members, CHANGERS);
+	assert_int_equal(changers[1].result.lb->pools[0].n_members, 3);
+	assert_int_equal(changers[CHANGERS - 1].result.lb->pools[0].n_members, CHANGERS);
+	/* Those on the way are among the revisions. */
+	assert_int_equal(store_revisions(instance->dir_fd, &revisions, &n), 0);
+	assert_int_equal(n, LIMIT_REVISIONS);
+	for (size_t i = 0; i < n; i++)
+		assert_int_equal(revisions[i], CHANGERS - (int64_t)i);
+	instance_unref(TAKE_PTR(instance));
+	restart_agent(fixture);
+	instance = get(fixture, LB_A);
+	assert_int_equal(instance_current(instance, &stored, NULL), 0);
+	assert_int_equal(stored.revision, CHANGERS);
+	assert_int_equal(stored.lb->pools[0].n_members, CHANGERS);
 	assert_same_pids(pids, pids_of(fixture, LB_A));
 	burst_done(changers);
 }
