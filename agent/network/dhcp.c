@@ -3,8 +3,10 @@
 
 #include <fcntl.h>
 #include <net/if.h>
+#include <sched.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/mount.h>
 
 #include "agent/base/fileio.h"
 #include "agent/base/log.h"
@@ -13,6 +15,7 @@
 #include "agent/base/text.h"
 
 #define LEASE_DIR "/var/lib/dhclient"
+#define RESOLVER_FILE "/etc/resolv.conf"
 
 enum {
 	MAX_WORDS = 12,
@@ -57,7 +60,7 @@ static bool find_program(const char *name, char ret_path[static PATH_SIZE])
 }
 
 struct run {
-	char program[PATH_SIZE], pid_file[PATH_SIZE], leases[PATH_SIZE];
+	char program[PATH_SIZE], pid_file[PATH_SIZE], leases[PATH_SIZE], resolver[PATH_SIZE];
 	const char *argv[MAX_WORDS + 2];
 	int timeout_ms;
 };
@@ -74,6 +77,7 @@ static void prepare(const struct client *client, const char *const *words, const
 	size_t n = 0;
 
 	set_pid_file(client, interface, run->pid_file);
+	snprintf(run->resolver, sizeof(run->resolver), "/run/%s-%s.resolv.conf", client->program, interface);
 	snprintf(run->leases, sizeof(run->leases), LEASE_DIR "/dhclient-%s.leases", interface);
 	run->argv[n++] = run->program;
 	for (; *words; words++)
@@ -84,6 +88,27 @@ static void prepare(const struct client *client, const char *const *words, const
 	run->argv[n] = NULL;
 }
 
+/*
+ * The scripts of DHCP clients write the file of the resolver, and the network of a VIP or of members has no say in how this
+ * machine finds its controller: the client gets a file of its own there, as ip-netns(8) does it with /etc/netns. The calling
+ * thread is a short-lived one; what it starts inherits its mounts.
+ */
+static int hide_resolver(const char *own_file)
+{
+	_cleanup_close_ int fd = -1;
+
+	if (access(RESOLVER_FILE, F_OK) < 0)
+		return 0;
+	fd = open(own_file, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+	if (fd < 0)
+		return -errno;
+	/* Slave, not private: namespaces that are made or removed later are seen. */
+	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0 ||
+		mount(own_file, RESOLVER_FILE, NULL, MS_BIND, NULL) < 0)
+		return -errno;
+	return 0;
+}
+
 /* Its output would be held open by what stays in the background. */
 static int run_client(void *userdata)
 {
@@ -92,6 +117,9 @@ static int run_client(void *userdata)
 	pid_t pid;
 	int r;
 
+	r = hide_resolver(run->resolver);
+	if (r < 0)
+		return r;
 	output_fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
 	if (output_fd < 0)
 		return -errno;

@@ -5,6 +5,7 @@ ip(8). What Octavia's driver asks for gives the same with Octavia's Python agent
 import concurrent.futures
 import itertools
 import json
+import pathlib
 import os
 import re
 import shutil
@@ -749,10 +750,13 @@ def test_dhcp(agent, machine, tmp_path):
     machine.ip("-n", "world", "address", "add", "10.10.0.1/24", "dev", "w-ens5")
     server = world_answers(machine, "w-ens5", amphora.find_program("dnsmasq"), "--no-daemon", "--conf-file=/dev/null",
         "--port=0", "--interface=w-ens5", "--bind-interfaces", f"--dhcp-range=10.10.0.50,10.10.0.60,255.255.255.0,1h",
-        f"--dhcp-leasefile={tmp_path}/leases", "--dhcp-option=3", "--dhcp-option=6", f"--pid-file={tmp_path}/pid")
+        f"--dhcp-leasefile={tmp_path}/leases", "--dhcp-option=3", "--dhcp-option=6,10.10.0.53", f"--pid-file={tmp_path}/pid")
+    resolver = pathlib.Path("/etc/resolv.conf").read_bytes()
     try:
         reply = plug_vip(agent, vrrp_ip=None)
         assert reply.status == 202, reply
+        # The name server of the VIP's network (10.10.0.53) is none of this machine's.
+        assert pathlib.Path("/etc/resolv.conf").read_bytes() == resolver
         found = machine.addresses("eth1")
         assert "10.10.0.9/32" in found and len(found) == 2
         lease = next(address for address in found if address != "10.10.0.9/32")
