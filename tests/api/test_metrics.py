@@ -69,7 +69,8 @@ def test_a_load_balancer_whose_haproxy_hangs_is_not_up(agent, origins):
     for pid in processes:
         os.kill(pid, signal.SIGSTOP)
     try:
-        assert set(scrape(agent)["amphorad_load_balancer_up"].values()) == {0}
+        # A look at HAProxy is good for a second.
+        wait_for(lambda: set(scrape(agent)["amphorad_load_balancer_up"].values()) == {0}, 20, "it is not up")
     finally:
         for pid in processes:
             os.kill(pid, signal.SIGCONT)
