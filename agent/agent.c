@@ -23,7 +23,7 @@
 enum {
 	STOP_OTHER_TIMEOUT_MS = 60000,
 	STOP_HAPROXY_GRACEFUL_MS = 0,
-	RETRY_INTERVAL_MS = 10000,
+	LOOK_AFTER_INTERVAL_MS = 10000,
 };
 
 /* Rules that need more than the option table knows. */
@@ -356,7 +356,7 @@ int agent_new(struct config *config, char **config_files, int fixed_log_level, s
 	agent->config_files = config_files;
 	agent->fixed_log_level = fixed_log_level;
 	agent->heartbeat_interval_s = config->heartbeat_interval_s;
-	agent->retry_at_ms = process_now_ms() + RETRY_INTERVAL_MS;
+	agent->look_after_at_ms = process_now_ms() + LOOK_AFTER_INTERVAL_MS;
 	r = open_folders(agent, err);
 	if (r == 0)
 		r = take_lock(agent, err);
@@ -435,41 +435,41 @@ int agent_reconfigure(struct agent *agent, const char *replacement, size_t lengt
 	return 0;
 }
 
-static void *retry_trouble(void *userdata)
+static void *look_after(void *userdata)
 {
 	struct agent *agent = userdata;
 
 	registry_look_after(agent->registry);
-	__atomic_store_n(&agent->retry_running, false, __ATOMIC_RELEASE);
+	__atomic_store_n(&agent->looks_after, false, __ATOMIC_RELEASE);
 	return NULL;
 }
 
-static void join_retry(struct agent *agent)
+static void join_look_after(struct agent *agent)
 {
-	if (agent->retry_joinable)
-		pthread_join(agent->retry_thread, NULL);
-	agent->retry_joinable = false;
+	if (agent->look_after_joinable)
+		pthread_join(agent->look_after_thread, NULL);
+	agent->look_after_joinable = false;
 }
 
-void agent_retry_trouble(struct agent *agent)
+void agent_look_after(struct agent *agent)
 {
 	int64_t now = process_now_ms();
 
-	if (now < agent->retry_at_ms || __atomic_load_n(&agent->retry_running, __ATOMIC_ACQUIRE))
+	if (now < agent->look_after_at_ms || __atomic_load_n(&agent->looks_after, __ATOMIC_ACQUIRE))
 		return;
-	agent->retry_at_ms = now + RETRY_INTERVAL_MS;
-	join_retry(agent);
-	__atomic_store_n(&agent->retry_running, true, __ATOMIC_RELEASE);
-	agent->retry_joinable = pthread_create(&agent->retry_thread, NULL, retry_trouble, agent) == 0;
-	if (!agent->retry_joinable)
-		__atomic_store_n(&agent->retry_running, false, __ATOMIC_RELEASE);
+	agent->look_after_at_ms = now + LOOK_AFTER_INTERVAL_MS;
+	join_look_after(agent);
+	__atomic_store_n(&agent->looks_after, true, __ATOMIC_RELEASE);
+	agent->look_after_joinable = pthread_create(&agent->look_after_thread, NULL, look_after, agent) == 0;
+	if (!agent->look_after_joinable)
+		__atomic_store_n(&agent->looks_after, false, __ATOMIC_RELEASE);
 }
 
 void agent_free(struct agent *agent)
 {
 	if (!agent)
 		return;
-	join_retry(agent);
+	join_look_after(agent);
 	health_free(agent->health);
 	registry_free(agent->registry);
 	certificate_store_free(agent->certificates);

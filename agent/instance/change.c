@@ -156,8 +156,12 @@ static bool make_together(struct instance *instance, struct change *first, struc
 		struct load_balancer *next = NULL;
 
 		change->r = make_tree(instance, change, lb, &next, change->err);
-		if (change->r < 0)
+		if (change->r == 0 && change->next != end && change->next->options->replaces)
+			change->r = instance_check_tree(instance, next, change->err);
+		if (change->r < 0) {
+			load_balancer_unref(next);
 			continue;
+		}
 		series.trees[series.n].lb = lb = next;
 		series.changes[series.n++] = change;
 	}

@@ -195,7 +195,7 @@ static int run_trial(void *userdata)
 }
 
 /* Where HAProxy runs. Without its namespace there is nothing to try; the reload will tell. */
-static int try_new_addresses(struct instance *instance, const char *wanted, size_t wanted_length, struct error *err)
+int instance_try_addresses(struct instance *instance, const char *wanted, size_t wanted_length, struct error *err)
 {
 	const char *network_namespace = instance->settings->network_namespace;
 	_cleanup_cfg_ struct cfg old = CFG_INIT, new = CFG_INIT;
@@ -224,7 +224,7 @@ int instance_reload_haproxy(struct instance *instance, const char *wanted, size_
 	const struct runtime_worker *worker;
 	int r;
 
-	r = try_new_addresses(instance, wanted, wanted_length, err);
+	r = instance_try_addresses(instance, wanted, wanted_length, err);
 	if (r < 0)
 		return r;
 	if (instance->running)

@@ -106,6 +106,7 @@ struct instance {
 struct apply_options {
 	bool dry_run;
 	int64_t if_match;       /* revision, or -1: any */
+	bool replaces;          /* the tree does not depend on the one before */
 };
 
 struct apply_result {

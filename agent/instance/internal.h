@@ -2,10 +2,11 @@
 #pragma once
 
 /*
- * Between instance.c (life), change.c (bursts), transaction.c (from one definition to the next), upload.c (a controller's configuration),
- * files.c (their files), handover.c (starting and reloading HAProxy), runtime_apply.c and readback.c (changing it while it
- * runs) and leaving.c (servers that are gone from the configuration and not from HAProxy).
- * All are called with the instance's lock held, but for those of change.c.
+ * Between instance.c (life), change.c (bursts), transaction.c (from one definition to the next), upload.c and
+ * upload_reload.c (a controller's configuration), files.c (their files), handover.c and persistence.c (starting and
+ * reloading HAProxy), runtime_apply.c and readback.c (changing it while it runs), leaving.c (servers that are gone from
+ * the configuration and not from HAProxy) and old_workers.c. All are called with the instance's lock held, but for those
+ * of change.c.
  */
 
 #include "agent/base/lock.h"
@@ -102,6 +103,10 @@ int instance_tell_haproxy(struct instance *instance, const struct wanted *wanted
 
 /* Calls after_start(), which the two that follow do themselves. */
 void instance_tell_started(struct instance *instance, const char *config, size_t length);
+
+/* Whether HAProxy could bind the addresses that the text adds to what it runs (trial.h). */
+int instance_try_addresses(struct instance *instance, const char *wanted, size_t wanted_length, struct error *err);
+
 /* Starts or reloads and waits until HAProxy confirms. ERROR_APPLY with HAProxy's words. */
 int instance_start_haproxy(struct instance *instance, const char *wanted, size_t wanted_length, struct error *err);
 int instance_reload_haproxy(struct instance *instance, const char *wanted, size_t wanted_length, struct error *err);
@@ -149,6 +154,8 @@ struct revised {
  * from rendering to storing. With "dry_run" nothing changes. The result lacks its duration. */
 int instance_replace(struct instance *instance, struct revised *trees, size_t n, bool dry_run, struct apply_result *ret,
 	struct error *err);
+/* What HAProxy thinks of a tree that it will never run, because another one replaces it at once: it is refused all the same. */
+int instance_check_tree(struct instance *instance, const struct load_balancer *lb, struct error *err);
 /* Makes HAProxy run the stored definition. */
 int instance_bring_to_stored(struct instance *instance, struct error *err);
 /* Takes what "stored" has. */
@@ -168,5 +175,18 @@ int instance_set_running(struct instance *instance, const char *text, size_t len
 void instance_set_trouble(struct instance *instance, const char *trouble);
 int instance_remove_all(struct instance *instance, struct error *err);
 
+/* What is uploaded, and what of it was refused by HAProxy. */
+#define INSTANCE_CONFIG "haproxy.cfg"
+#define INSTANCE_CONFIG_FAILED "haproxy.cfg.new-failed"
+
+/* upload_reload.c: what HAProxy was told of an uploaded configuration. */
+void instance_load_running(struct instance *instance);
+/* Takes the files. */
+void instance_note_running(struct instance *instance, const char *text, size_t length, struct named_files *files);
+void instance_forget_running(struct instance *instance);
+/* Applies the difference between what HAProxy runs and what is on disk; what HAProxy refuses is taken back. */
+int instance_reload_uploaded(struct instance *instance, struct plan *ret_plan, struct error *err);
+
 /* upload.c: what the folder says of an uploaded configuration. */
 int instance_load_uploaded(struct instance *instance, struct error *err);
+int instance_start_uploaded(struct instance *instance, struct error *err);

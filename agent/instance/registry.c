@@ -287,7 +287,10 @@ static int give_tree(void *userdata, struct load_balancer *before, struct load_b
 int registry_apply(struct registry *registry, struct load_balancer *lb, const struct apply_options *options,
 	struct apply_result *ret, struct error *err)
 {
-	return registry_change(registry, lb->id, true, give_tree, lb, options, ret, err);
+	struct apply_options replacing = *options;
+
+	replacing.replaces = true;
+	return registry_change(registry, lb->id, true, give_tree, lb, &replacing, ret, err);
 }
 
 int registry_get(struct registry *registry, const char *lb_id, struct instance **ret, struct error *err)

@@ -446,6 +446,18 @@ int instance_replace(struct instance *instance, struct revised *trees, size_t n,
 	return 0;
 }
 
+int instance_check_tree(struct instance *instance, const struct load_balancer *lb, struct error *err)
+{
+	_cleanup_rendered_ struct rendered rendered = RENDERED_INIT;
+	_cleanup_free_ char *verdict = NULL;
+	int r;
+
+	r = render_haproxy(instance->settings->template, lb, &instance->settings->render, &rendered, err);
+	if (r == 0)
+		r = instance_check_staged(instance, lb, &rendered, &verdict, err);
+	return r < 0 ? r : instance_try_addresses(instance, rendered.text, rendered.length, err);
+}
+
 /* Whether HAProxy runs exactly this, told by the record and the files. */
 static bool is_in_force(struct instance *instance, const struct transaction *t)
 {

@@ -121,7 +121,10 @@ def test_dry_run_changes_nothing(agent, web):
     agent.apply(web.id, web.document())
     disk, processes = agent.bytes_on_disk(), sorted(agent.haproxy_processes())
     dry = agent.put(web.id, web.document(connection_limit=9), "?dry_run=true").expect(200).json["dry_run"]
-    assert dry["action"] == "runtime" and "maxconn 9" in dry["haproxy_cfg"] and dry["commands"]
+    assert dry["action"] == "runtime" and "maxconn 9" in dry["haproxy_cfg"]
+    assert any("maxconn" in command for command in dry["commands"])
+    dry = agent.put(web.id, web.document(timeout_client_data=7777), "?dry_run=true").expect(200).json["dry_run"]
+    assert dry["action"] == "reload" and dry["reasons"] and dry["commands"] == []
     dry = agent.put(web.id, web.document(), "?dry_run=true").expect(200).json["dry_run"]
     assert dry["action"] == "none" and dry["haproxy_cfg"] == agent.rendered(web.id)
     assert (agent.bytes_on_disk(), sorted(agent.haproxy_processes())) == (disk, processes)
