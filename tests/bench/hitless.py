@@ -336,13 +336,13 @@ def changes_under_load(door, count):
 
 
 def memory_with_idle_connections(door, connections, changes):
-    """What all HAProxy processes hold after some changes while clients stay."""
+    """What all HAProxy processes hold after some changes while clients come and stay: (MiB, old workers)."""
     door.apply()
     held = []
-    for _ in range(connections):
-        held.append(socket.create_connection((door.address, door.ports["tcp"]), 10))
-    wait_for(lambda: held[-1].recv(1, socket.MSG_PEEK), 10, "the last connection is served")
-    for _ in range(changes):
+    for number in range(changes):
+        for _ in range(connections * (number + 1) // changes - len(held)):
+            held.append(socket.create_connection((door.address, door.ports["tcp"]), 10))
+        wait_for(lambda: held[-1].recv(1, socket.MSG_PEEK), 10, "the last connection is served")
         door.backends.change()
         door.apply()
     result = door.memory(), len(door.worker()) - 1
@@ -377,13 +377,15 @@ def main():
     parser.add_argument("--changes", type=int, default=1000, help="random member changes through each door")
     parser.add_argument("--certificates", type=int, default=200, help="replacements of a certificate")
     parser.add_argument("--idle", type=int, default=1000, help="idle connections held for the memory figure")
+    parser.add_argument("--memory-changes", type=int, default=100, help="changes while they come")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 32))
     parser.add_argument("--json", type=pathlib.Path, help="also write the figures here")
     options = parser.parse_args()
     print(f"seed {options.seed}, {amphora.HAPROXY}", flush=True)
     figures, failed = {"seed": options.seed, "rows": []}, False
     for runtime in (True, False):
-        agent = OctaviaAgent(amphorad="" if runtime else "runtime_updates = false")
+        # The bound on old workers would end the ones that are counted here.
+        agent = OctaviaAgent(amphorad="max_old_workers = 1000" + ("" if runtime else "\nruntime_updates = false"))
         try:
             agent.start()
             how = "runtime" if runtime else "reload"
@@ -402,9 +404,9 @@ def main():
                 failed |= row["failed"] > 0 or bool(row["differs from a fresh HAProxy"])
                 failed |= runtime and (not row["same worker"] or row["old workers"] > 0 or row["closed while idle"] > 0)
             door = Definitions(agent, Backends(random.Random(options.seed)))
-            memory, old = memory_with_idle_connections(door, options.idle, 100 if runtime else 20)
+            memory, old = memory_with_idle_connections(door, options.idle, options.memory_changes)
             figures[f"memory MiB by {how}"] = memory
-            print(f"{'memory':12} {how:8} {100 if runtime else 20:5} changes with {options.idle} idle connections: "
+            print(f"{'memory':12} {how:8} {options.memory_changes:5} changes with {options.idle} idle connections: "
                 f"{memory:.1f} MiB in all HAProxy processes, {old} old workers", flush=True)
             if runtime and options.certificates:
                 row = figures["certificates"] = certificates(agent, options.certificates)
