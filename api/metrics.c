@@ -19,9 +19,14 @@ enum metric {
 	METRIC_BUILD_INFO,
 	METRIC_CPU_SECONDS,
 	METRIC_MEMORY,
+	METRIC_HEARTBEATS,
+	METRIC_HEARTBEATS_FAILED,
 	METRIC_LOAD_BALANCER_UP,
 	METRIC_LOAD_BALANCER_TROUBLE,
 	METRIC_REVISION,
+	METRIC_CHANGES,
+	METRIC_CHANGES_FAILED,
+	METRIC_CHANGE_SECONDS,
 	METRIC_OLD_WORKERS,
 	METRIC_OLD_WORKER_AGE,
 	METRIC_HAPROXY_MEMORY,
@@ -45,11 +50,20 @@ static const struct {
 	[METRIC_CPU_SECONDS] = {"process_cpu_seconds_total", "counter", "CPU time of the agent, in seconds."},
 	[METRIC_MEMORY] = {"process_resident_memory_bytes", "gauge",
 		"Memory of the agent, its share of what it has in common with others included."},
+	[METRIC_HEARTBEATS] = {"amphorad_heartbeats_total", "counter", "Heartbeats sent to a controller."},
+	[METRIC_HEARTBEATS_FAILED] = {"amphorad_heartbeats_failed_total", "counter",
+		"Heartbeats that could not be sent."},
 	[METRIC_LOAD_BALANCER_UP] = {"amphorad_load_balancer_up", "gauge", "Whether its HAProxy answers."},
 	[METRIC_LOAD_BALANCER_TROUBLE] = {"amphorad_load_balancer_trouble", "gauge",
 		"Whether HAProxy does not run what is stored."},
 	[METRIC_REVISION] = {"amphorad_load_balancer_revision", "gauge",
 		"Revision of the definition that is in force."},
+	[METRIC_CHANGES] = {"amphorad_changes_total", "counter",
+		"Changes since the agent was started, by what they took: none, runtime, reload, start."},
+	[METRIC_CHANGES_FAILED] = {"amphorad_changes_failed_total", "counter",
+		"Changes since the agent was started that were refused or taken back."},
+	[METRIC_CHANGE_SECONDS] = {"amphorad_change_seconds_total", "counter",
+		"Time that changes took, from the request to the answer, in seconds."},
 	[METRIC_OLD_WORKERS] = {"amphorad_haproxy_old_workers", "gauge",
 		"HAProxy workers that a reload replaced and that still serve connections."},
 	[METRIC_OLD_WORKER_AGE] = {"amphorad_haproxy_old_worker_age_seconds", "gauge",
@@ -127,8 +141,8 @@ static void add_agent(struct page *page, const struct agent *agent)
 	const struct label versions[] = {{"version", PACKAGE_VERSION},
 		{"haproxy_version", agent->instance_settings.version.text}, {NULL, NULL}};
 	static const struct label none[] = {{NULL, NULL}};
+	uint64_t memory, sent, failed;
 	struct rusage usage;
-	uint64_t memory;
 
 	add(page, METRIC_BUILD_INFO, versions, 1);
 	if (getrusage(RUSAGE_SELF, &usage) == 0)
@@ -137,6 +151,24 @@ static void add_agent(struct page *page, const struct agent *agent)
 				(double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6);
 	if (process_memory(getpid(), &memory) == 0)
 		add(page, METRIC_MEMORY, none, memory);
+	health_heartbeats(agent->health, &sent, &failed);
+	add(page, METRIC_HEARTBEATS, none, sent);
+	add(page, METRIC_HEARTBEATS_FAILED, none, failed);
+}
+
+static void add_changes(struct page *page, struct instance *instance)
+{
+	struct label labels[] = {{"load_balancer", instance->id}, {NULL, NULL}, {NULL, NULL}};
+	struct change_counts counts;
+
+	instance_counts(instance, &counts);
+	add(page, METRIC_CHANGES_FAILED, labels, counts.failed);
+	for (enum plan_action action = 0; action < _PLAN_ACTION_MAX; action++) {
+		labels[1] = (struct label){"action", plan_action_name(action)};
+		add(page, METRIC_CHANGES, labels, counts.made[action]);
+		text_printf(begin_sample(page, METRIC_CHANGE_SECONDS, labels), " %.3f\n",
+			(double)counts.duration_ms[action] / 1e3);
+	}
 }
 
 static void add_workers(struct page *page, struct instance *instance, const struct label *labels)
@@ -215,6 +247,7 @@ static int add_load_balancer(struct page *page, struct agent *agent, struct inst
 	add(page, METRIC_LEAVING_SERVERS, labels, target.n_leaving);
 	if (instance_current(instance, &stored, &same) == 0)
 		add(page, METRIC_REVISION, labels, (uint64_t)stored.revision);
+	add_changes(page, instance);
 	if (snapshot->answered)
 		add_workers(page, instance, labels);
 	for (size_t i = 0; i < snapshot->n_listeners; i++)

@@ -26,6 +26,7 @@ enum plan_action {
 	PLAN_RUNTIME, /* by the Runtime API, the worker stays */
 	PLAN_RELOAD,  /* a new worker takes over the listening sockets */
 	PLAN_START,   /* HAProxy does not run yet */
+	_PLAN_ACTION_MAX,
 };
 
 enum plan_expect {

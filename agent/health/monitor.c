@@ -56,6 +56,7 @@ struct health {
 	struct counters *counters;
 	struct settings *next_settings; /* for the thread to take */
 	int64_t last_round_ms;
+	uint64_t heartbeats_sent, heartbeats_failed;
 
 	/* The thread's own. */
 	struct settings *settings;
@@ -365,6 +366,8 @@ static int run_round(struct health *health, struct round *round)
 		sent = heartbeat_send(
 			health->settings->heartbeat, round->message, round->n_members);
 		pthread_mutex_lock(&health->mutex);
+		health->heartbeats_sent += sent;
+		health->heartbeats_failed += !sent;
 	}
 	for (size_t i = 0; sent && i < round->n_deltas; i++)
 		counters_mark_sent(health->counters, round->deltas[i].lb_id,
@@ -560,6 +563,14 @@ void health_forget(struct health *health, const char *lb_id)
 			table_remove(health, i);
 			break;
 		}
+	pthread_mutex_unlock(&health->mutex);
+}
+
+void health_heartbeats(struct health *health, uint64_t *ret_sent, uint64_t *ret_failed)
+{
+	pthread_mutex_lock(&health->mutex);
+	*ret_sent = health->heartbeats_sent;
+	*ret_failed = health->heartbeats_failed;
 	pthread_mutex_unlock(&health->mutex);
 }
 

@@ -64,6 +64,9 @@ int health_reconfigure(
 int health_snapshot(struct health *health, const struct health_target *target, int64_t max_age_ms,
 	struct health_snapshot **ret, struct error *err);
 
+/* Heartbeats since the start. One that was not sent is made up for by the next one. */
+void health_heartbeats(struct health *health, uint64_t *ret_sent, uint64_t *ret_failed);
+
 /* Forgets a deleted load balancer and its counters. list_targets() must leave it out before this is
  * called. */
 void health_forget(struct health *health, const char *lb_id);

@@ -235,6 +235,8 @@ int instance_change(struct instance *instance, instance_change_fn make, void *us
 		lead(instance, group);
 		instance_led(instance, group);
 	}
+	if (!options->dry_run && own.r != -ESHUTDOWN)
+		instance_count_change(instance, own.r, result.plan.action, result.duration_ms);
 	if (own.r < 0)
 		return own.r;
 	*ret = result;

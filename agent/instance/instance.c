@@ -315,6 +315,23 @@ char *instance_trouble(struct instance *instance)
 	return instance->trouble ? strdup(instance->trouble) : NULL;
 }
 
+void instance_count_change(struct instance *instance, int r, enum plan_action action, int64_t duration_ms)
+{
+	LOCK_SCOPE(&instance->view_lock);
+	if (r < 0) {
+		instance->counts.failed++;
+		return;
+	}
+	instance->counts.made[action]++;
+	instance->counts.duration_ms[action] += duration_ms > 0 ? (uint64_t)duration_ms : 0;
+}
+
+void instance_counts(struct instance *instance, struct change_counts *ret)
+{
+	LOCK_SCOPE(&instance->view_lock);
+	*ret = instance->counts;
+}
+
 void instance_look_after(struct instance *instance)
 {
 	LOCK_SCOPE(&instance->lock);

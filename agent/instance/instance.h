@@ -55,6 +55,13 @@ struct instance_settings {
 	void *userdata;
 };
 
+/* How its changes came out since the agent was started; dry runs do not count. */
+struct change_counts {
+	uint64_t made[_PLAN_ACTION_MAX];
+	uint64_t duration_ms[_PLAN_ACTION_MAX]; /* all together, from the request to the answer */
+	uint64_t failed;
+};
+
 struct change;
 struct instance;
 
@@ -73,7 +80,7 @@ struct instance {
 	const struct instance_settings *settings;
 	unsigned references;
 	pthread_mutex_t lock; /* one change at a time; everything below but the paths */
-	/* "current", "trouble", "deleted" and "leaving", which readers see during a change. */
+	/* "current", "trouble", "deleted", "leaving" and "counts", which readers see during a change. */
 	pthread_mutex_t view_lock;
 	/* Changes that wait; "led": somebody makes some (change.c). */
 	pthread_mutex_t queue_lock;
@@ -83,6 +90,7 @@ struct instance {
 	instance_judge_fn judge; /* set right after creation; may be NULL */
 	void *judge_userdata;
 	struct stored_definition current; /* lb is NULL before the first is stored */
+	struct change_counts counts;
 	char *trouble;                    /* why HAProxy does not run what is stored, or NULL */
 	bool damaged;                     /* a definition was stored and cannot be read: HAProxy is left alone */
 	bool uploaded;                    /* OWNER_CONTROLLER: there is a haproxy.cfg */
@@ -205,6 +213,8 @@ struct worker_figures {
 };
 /* HAProxy's workers, as its master tells. The array is the caller's. */
 int instance_workers(struct instance *instance, struct worker_figures **ret, size_t *ret_n, struct error *err);
+
+void instance_counts(struct instance *instance, struct change_counts *ret);
 
 /* Every few seconds: deletes servers whose last connections are gone, and bounds the number of old workers. Does nothing where
  * there are none. */

@@ -69,6 +69,9 @@ struct change {
 struct change *instance_lead(struct instance *instance, struct change *own);
 void instance_led(struct instance *instance, struct change *group);
 
+/* "action" counts where r is 0. */
+void instance_count_change(struct instance *instance, int r, enum plan_action action, int64_t duration_ms);
+
 /* What HAProxy is to run. */
 struct wanted {
 	const char *text;

@@ -8,6 +8,7 @@
 
 #include "agent/base/fileio.h"
 #include "agent/base/log.h"
+#include "agent/base/process.h"
 #include "agent/base/text.h"
 #include "agent/haproxy/check.h"
 
@@ -299,19 +300,19 @@ int instance_control(struct instance *instance, enum instance_action action, str
 	struct error *err)
 {
 	struct control_result result = CONTROL_RESULT_INIT;
-	struct change own = {.userdata = &result, .err = err}, *group;
+	struct change own = {.userdata = &result, .err = err, .since_ms = process_now_ms()}, *group;
 
 	if (instance->owner != OWNER_CONTROLLER)
 		return refuse_definition(instance, err);
 	if (action != INSTANCE_RELOAD) {
 		LOCK_SCOPE(&instance->lock);
-		return control(instance, action, ret, err);
-	}
-	group = instance_lead(instance, &own);
-	if (group) {
+		own.r = control(instance, action, &result, err);
+	} else if ((group = instance_lead(instance, &own))) {
 		control_together(instance, group);
 		instance_led(instance, group);
 	}
+	if (action != INSTANCE_STOP)
+		instance_count_change(instance, own.r, result.plan.action, process_now_ms() - own.since_ms);
 	if (own.r == 0)
 		*ret = result;
 	return own.r;

@@ -75,3 +75,23 @@ def test_a_load_balancer_whose_haproxy_hangs_is_not_up(agent, origins):
         for pid in processes:
             os.kill(pid, signal.SIGCONT)
     wait_for(lambda: set(scrape(agent)["amphorad_load_balancer_up"].values()) == {1}, 10, "it is up again")
+
+
+def test_changes_are_counted_by_what_they_took(agent, origins):
+    web, port, lb_id = origins("web"), free_port(), new_id()
+
+    def send(weight, timeout=50000):
+        return agent.put(lb_id, document(listener(port, pool([member(web.port, weight=weight)]),
+            timeout_client_data=timeout)))
+    for weight, timeout in ((1, 50000), (1, 50000), (2, 50000), (3, 50000), (3, 60000)):
+        send(weight, timeout).expect(200, 201)
+    send(1, "soon").expect(400)  # no change of the load balancer came of it
+    agent.put(lb_id, document(listener(port, pool([member(web.port)]), default_tls_container_ref="none",
+        protocol="TERMINATED_HTTPS"))).expect(400)
+    families = scrape(agent)
+    made = {dict(labels)["action"]: value for labels, value in families["amphorad_changes_total"].items()}
+    assert made == {"start": 1, "none": 1, "runtime": 2, "reload": 1}
+    seconds = {dict(labels)["action"]: value for labels, value in families["amphorad_change_seconds_total"].items()}
+    assert seconds["start"] > 0 and seconds["runtime"] > 0
+    assert list(families["amphorad_changes_failed_total"].values()) == [1]
+    assert list(families["amphorad_heartbeats_total"].values()) == [0]

@@ -125,15 +125,17 @@ def test_members_change_and_nobody_notices(balanced, note):
 
 
 def test_checks_decide_about_new_members(agent, origins):
-    """A member that is added at run time gets no request before a check said that it is well."""
+    """A member that is added at run time is checked as one of a reload is: it leaves with its first failed check."""
     well, ill = origins("well"), origins("ill")
     ill.health_status = 503
-    balanced = Balanced(agent, [well, ill])
+    balanced, checks = Balanced(agent, [well, ill]), {"healthmonitor": monitor("HTTP", url_path="/health")}
     balanced.members = balanced.members[:1]
-    balanced.apply(healthmonitor=monitor("HTTP", url_path="/health"))
+    balanced.apply(**checks)
     balanced.before = workers(agent, balanced.lb_id)
     balanced.members.append(balanced.member(ill))
-    assert balanced.apply(healthmonitor=monitor("HTTP", url_path="/health")) == "runtime"
+    assert balanced.apply(**checks) == "runtime"
+    wait_for(lambda: agent.status(balanced.lb_id)["listeners"][0]["pools"][0]["operating_status"] == "DEGRADED", 20,
+        "the status tells of the failed check")
     assert {server_of(balanced.port) for _ in range(20)} == {"well"}
     ill.health_status = 200
     wait_for(lambda: server_of(balanced.port) == "ill", 20, "it is well now")
