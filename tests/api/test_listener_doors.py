@@ -7,10 +7,12 @@ import json
 import re
 import socket
 import struct
+import subprocess
+import time
 
 import pytest
 
-from amphora import document, listener, member, monitor, new_id, pool
+from amphora import HAPROXY, document, listener, member, monitor, new_id, pool
 from backends import TcpOrigin
 from clients import fetch, server_of
 from pki import Authority, client, put_certificate
@@ -19,6 +21,8 @@ from processes import free_port, wait_for
 V1 = b"PROXY TCP4 192.0.2.7 198.51.100.9 40001 80\r\n"
 V2 = b"\r\n\r\n\0\r\nQUIT\n" + struct.pack("!BBH4s4sHH", 0x21, 0x11, 12, socket.inet_aton("192.0.2.7"),
     socket.inet_aton("198.51.100.9"), 40001, 80)
+HAPROXY_VERSION = tuple(int(n) for n in re.search(r"version (\d+)\.(\d+)", subprocess.run([HAPROXY, "-v"],
+    stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True).stdout).groups())
 REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 
 
@@ -74,6 +78,23 @@ def test_not_accepted_unless_asked_for(front):
     port = front()
     assert not speak(port, V1 + REQUEST).startswith(b"HTTP/1.1 200")
     assert seen_client(speak(port, REQUEST)) == "127.0.0.1"
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+def test_who_sends_no_header_is_cut_off(front, trusted):
+    """Before 2.9 HAProxy waits for the header as long as for any data of the client."""
+    wait_ms = 1500
+    fields = {"timeout_client_data": wait_ms if HAPROXY_VERSION < (2, 9) else 60000}
+    proxy = {"accept": True, "header_timeout_ms": wait_ms}
+    if trusted:
+        proxy["trusted_cidrs"] = ["127.0.0.8/29"]
+    port = front(proxy_protocol=proxy, **fields)
+    began = time.monotonic()
+    assert speak(port, b"", source="127.0.0.9", timeout=30) == b""
+    assert 1 < time.monotonic() - began < 6
+    for part in (V1[:9], V2[:20]):  # HAProxy need not wait for the rest
+        assert speak(port, part, source="127.0.0.9", timeout=6) == b""
+    assert seen_client(speak(port, V1 + REQUEST, source="127.0.0.9")) == "192.0.2.7"
 
 
 def test_allowed_networks_judge_the_true_client(front):
@@ -152,6 +173,20 @@ def test_tlvs_as_the_member_sees_them(agent, origins):
         rest = rest[3 + size:]
     assert inner[0x22] == b"alice" and inner[0x23].decode() == cipher
     assert inner[0x21].startswith(b"TLSv1") and inner[0x24] and inner[0x25]
+
+
+def test_unique_ids_as_the_member_sees_them(agent, origins):
+    """A connection has one, and no other has it."""
+    origin, port = origins("t", kind=TcpOrigin, greet=False), free_port()
+    agent.apply(new_id(), document(listener(port, pool([member(origin.port)], protocol="PROXYV2",
+        proxy_protocol_options=["unique-id"]), protocol="TCP")))
+    for count in (1, 2, 3):
+        with socket.create_connection(("127.0.0.1", port), 10) as connection:
+            connection.sendall(b"x")
+            wait_for(lambda: len([data for data in origin.first_bytes if data]) == count, 10, "bytes at the member")
+    found = [parse_v2(data)[0] for data in origin.first_bytes if data]
+    assert all(set(tlvs) == {0x05} and 0 < len(tlvs[0x05]) <= 128 for tlvs in found)
+    assert len({tlvs[0x05] for tlvs in found}) == 3
 
 
 def test_no_tlvs_unless_asked_for(agent, origins):

@@ -10,6 +10,7 @@ import pytest
 
 from amphora import document, find_program, listener, member, monitor, new_id, pool
 from backends import TcpOrigin
+from clients import fetch
 from pki import Authority, server_context
 from processes import free_port, wait_for
 
@@ -127,6 +128,25 @@ def test_tls_hello(watched, origins):
     plain = origins("plain", port=origin.port)
     wait_for(lambda: plain.server is not None, 5, "the plain server listens")
     becomes("ERROR")
+
+
+@pytest.mark.parametrize("kind", ["HTTP", "HTTPS", "TLS-HELLO"])
+@pytest.mark.parametrize("protocol", ["PROXY", "PROXYV2"])
+@pytest.mark.parametrize("wanted, proxied", [("auto", True), ("on", True), ("off", False)])
+def test_tls_pools_with_the_proxy_protocol(agent, nginx, kind, protocol, wanted, proxied):
+    """The PROXY header comes before TLS, or there is none: one of two servers is up, the other does not understand."""
+    pair, lb_id, port = Authority("CA").issue("127.0.0.1"), new_id(), free_port()
+    servers = {name: nginx(name, proxy_protocol=name == "proxied", pair=pair) for name in ("proxied", "plain")}
+    agent.apply(lb_id, document(listener(port, pool([member(server.port, name) for name, server in servers.items()],
+        protocol=protocol, tls_enabled=True, healthmonitor=monitor(kind, proxy_protocol=wanted)), protocol="HTTP")))
+
+    def settled():
+        members = agent.status(lb_id)["listeners"][0]["pools"][0]["members"]
+        return {m["name"]: m["operating_status"] for m in members} == {
+            "proxied": "ONLINE" if proxied else "ERROR", "plain": "ERROR" if proxied else "ONLINE"}
+    wait_for(settled, 30, "one is up")
+    if proxied:
+        assert fetch(port, "/x", source="127.0.0.9")[2] == b"proxied 127.0.0.9\n"
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root for addresses that appear and go")

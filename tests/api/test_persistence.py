@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Clients stay with their servers while the load balancer changes under them."""
 
+import json
+
 import pytest
 
 from amphora import document, listener, member, new_id, pool
@@ -31,8 +33,8 @@ def test_by_address_over_reloads(site):
     site.apply({"type": "SOURCE_IP"})
     before = site.servers()
     assert len(set(before.values())) == 4
-    for timeout in (60000, 70000):
-        assert site.apply({"type": "SOURCE_IP"}, timeout_client_data=timeout) == "reload"
+    for timeout_ms in (40000, 60000):
+        assert site.apply({"type": "SOURCE_IP"}, timeout_client_data=timeout_ms) == "reload"
         assert site.servers() == before
 
 
@@ -40,7 +42,7 @@ def test_members_in_another_order_and_one_less(site):
     """HAProxy numbers servers as they come; the clients belong to the servers, not to the numbers."""
     site.apply({"type": "SOURCE_IP"})
     before = site.servers()
-    assert site.apply({"type": "SOURCE_IP"}, members=site.members[:0:-1], timeout_client_data=60000) == "reload"
+    assert site.apply({"type": "SOURCE_IP"}, members=site.members[:0:-1], timeout_client_data=40000) == "reload"
     after = site.servers()
     for client in CLIENTS:
         if before[client] != "m0":
@@ -59,7 +61,21 @@ def test_by_cookie_of_the_application_over_a_reload(site):
         cookie = headers["Set-Cookie"].split(";")[0]
         cookies[cookie] = cookie.rpartition("-")[2]
     assert len(cookies) == 4
-    assert site.apply(persistence, timeout_client_data=60000) == "reload"
+    assert site.apply(persistence, timeout_client_data=40000) == "reload"
+    for cookie, server in cookies.items():
+        for _ in range(3):
+            assert server_of(site.port, headers={"Cookie": cookie}) == server
+
+
+def test_by_cookie_of_the_load_balancer_over_a_reload(site):
+    site.apply({"type": "HTTP_COOKIE"})
+    cookies = {}
+    for _ in range(8):
+        status, headers, body = fetch(site.port)
+        assert status == 200
+        cookies[headers["Set-Cookie"].split(";")[0]] = json.loads(body)["server"]
+    assert len(cookies) == 4 and set(cookies.values()) == {"m0", "m1", "m2", "m3"}
+    assert site.apply({"type": "HTTP_COOKIE"}, members=site.members[::-1], timeout_client_data=40000) == "reload"
     for cookie, server in cookies.items():
         for _ in range(3):
             assert server_of(site.port, headers={"Cookie": cookie}) == server

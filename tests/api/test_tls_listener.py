@@ -11,7 +11,7 @@ import subprocess
 import pytest
 
 from amphora import document, listener, member, monitor, new_id, pool
-from clients import server_of
+from clients import fetch, server_of
 from pki import DAY, Authority, Https, client, put_certificate, server_context
 from processes import free_port, wait_for
 
@@ -198,6 +198,42 @@ def test_revoked_clients(https):
         https(client(https.ca, revoked))
 
 
+# L7 rules about the client's certificate
+
+
+def user_and_guest(https, origins, *rules):
+    """Where a client with a certificate and one without go when the rules send them to another pool."""
+    users = Authority("users")
+    put_certificate(https.agent, "users", users.pem).expect(200, 201)
+    other = origins("other")
+    https.apply(client_authentication="OPTIONAL", client_ca_tls_container_ref="users",
+        l7policies=[{"action": "REDIRECT_TO_POOL", "redirect_pool": pool([member(other.port)], name="other"),
+            "rules": list(rules)}])
+    user = users.issue("alice.example", hosts=["alice"])
+    return https(client(https.ca, user)).said["server"], https().said["server"]
+
+
+@pytest.mark.parametrize("type_, value, more, user, guest", [
+    ("SSL_CONN_HAS_CERT", "True", {}, "other", "web"),
+    ("SSL_CONN_HAS_CERT", "True", {"invert": True}, "web", "other"),
+    ("SSL_VERIFY_RESULT", "0", {}, "other", "other"),
+    ("SSL_VERIFY_RESULT", "0", {"invert": True}, "web", "web"),
+    ("SSL_VERIFY_RESULT", "20", {}, "web", "web"),
+    ("SSL_DN_FIELD", "alice.example", {"key": "CN"}, "other", "web"),
+    ("SSL_DN_FIELD", "alice", {"key": "CN"}, "web", "web"),
+    ("SSL_DN_FIELD", "alice.example", {"key": "O"}, "web", "web"),
+    ("SSL_DN_FIELD", "alice.example", {"key": "CN", "invert": True}, "web", "other"),
+    ("SSL_DN_FIELD", "alice", {"key": "CN", "compare_type": "STARTS_WITH"}, "other", "web"),
+    ("SSL_DN_FIELD", ".example", {"key": "CN", "compare_type": "ENDS_WITH"}, "other", "web"),
+    ("SSL_DN_FIELD", "ce.ex", {"key": "CN", "compare_type": "CONTAINS"}, "other", "web"),
+    ("SSL_DN_FIELD", "^(alice|bob)\\.", {"key": "CN", "compare_type": "REGEX"}, "other", "web"),
+    ("SSL_DN_FIELD", "^bob\\.", {"key": "CN", "compare_type": "REGEX"}, "web", "web"),
+])
+def test_rules_about_client_certificates(https, origins, type_, value, more, user, guest):
+    rule = {"type": type_, "compare_type": "EQUAL_TO", "value": value, **more}
+    assert user_and_guest(https, origins, rule) == (user, guest)
+
+
 # TLS to the members
 
 
@@ -211,6 +247,47 @@ def test_members_with_tls(agent, origins, ca, verified):
         fields["ca_tls_container_ref"] = "members-ca"
     agent.apply(lb_id, document(listener(port, pool([member(origin.port)], **fields))))
     assert server_of(port) == "secure"
+
+
+def test_members_get_the_name_that_the_client_asked_for(https, origins, ca):
+    """And are verified by it."""
+    origin = origins("named", context=server_context(ca.issue("member", hosts=["a.example"])))
+    https.put("b.example", ca.issue("b.example", hosts=["b.example"]).pem)
+    put_certificate(https.agent, "members-ca", ca.pem).expect(201)
+    secure = pool([member(origin.port)], tls_enabled=True)
+    https.apply(secure, sni_container_refs=["b.example"])
+    for name in ("a.example", "b.example"):
+        assert https(host=name).said["sni"] == name
+    https.apply(dict(secure, ca_tls_container_ref="members-ca"), sni_container_refs=["b.example"])
+    assert https(host="a.example").said["sni"] == "a.example"
+    assert https(host="b.example").status == 503
+
+
+def test_members_of_a_revoked_certificate_are_not_spoken_to(agent, origins, ca):
+    good, revoked = ca.issue("127.0.0.1"), ca.issue("127.0.0.2")
+    put_certificate(agent, "members-ca", ca.pem).expect(201)
+    put_certificate(agent, "revoked", ca.revoke(revoked)).expect(201)
+    for pair, status in ((good, 200), (revoked, 503)):
+        origin, port = origins("member", context=server_context(pair)), free_port()
+        agent.apply(new_id(), document(listener(port, pool([member(origin.port)], tls_enabled=True,
+            ca_tls_container_ref="members-ca", crl_container_ref="revoked"))))
+        assert fetch(port)[0] == status
+
+
+@pytest.mark.parametrize("fields", [{"tls_versions": ["TLSv1.3"]}, {"tls_versions": ["TLSv1.2"]},
+    {"tls_versions": ["TLSv1.2"], "tls_ciphers": "ECDHE-ECDSA-AES256-GCM-SHA384"}, {"alpn_protocols": ["http/1.1"]}])
+def test_members_are_spoken_to_as_the_pool_says(agent, origins, ca, fields):
+    context = server_context(ca.issue("127.0.0.1"))
+    context.set_alpn_protocols(["http/1.1", "http/1.0"])
+    origin, port = origins("member", context=context), free_port()
+    agent.apply(new_id(), document(listener(port, pool([member(origin.port)], tls_enabled=True, **fields))))
+    said = json.loads(fetch(port)[2])
+    if "tls_versions" in fields:
+        assert said["version"] == fields["tls_versions"][0]
+    if "tls_ciphers" in fields:
+        assert said["cipher"] == fields["tls_ciphers"]
+    if "alpn_protocols" in fields:
+        assert said["alpn"] == fields["alpn_protocols"][0]
 
 
 def test_members_of_a_stranger_are_not_spoken_to(agent, origins, ca):
