@@ -100,6 +100,15 @@ static int confirm(struct instance *instance, const struct before *before, const
 	return failure(instance, "HAProxy did not confirm within 60 s", err);
 }
 
+int instance_await_worker(struct instance *instance, struct error *err)
+{
+	struct before before = {0};
+
+	if (instance->worker > 0 && worker_answers(instance, instance->worker))
+		return 0;
+	return confirm(instance, &before, "HAProxy does not serve", err);
+}
+
 void instance_tell_started(struct instance *instance, const char *config, size_t length)
 {
 	const struct instance_settings *settings = instance->settings;

@@ -110,6 +110,8 @@ void instance_tell_started(struct instance *instance, const char *config, size_t
 /* Whether HAProxy could bind the addresses that the text adds to what it runs (trial.h). */
 int instance_try_addresses(struct instance *instance, const char *wanted, size_t wanted_length, struct error *err);
 
+/* Returns when its worker answers, at once if it does: the supervisor may be about to restart it. */
+int instance_await_worker(struct instance *instance, struct error *err);
 /* Starts or reloads and waits until HAProxy confirms. ERROR_APPLY with HAProxy's words. */
 int instance_start_haproxy(struct instance *instance, const char *wanted, size_t wanted_length, struct error *err);
 int instance_reload_haproxy(struct instance *instance, const char *wanted, size_t wanted_length, struct error *err);

@@ -95,6 +95,11 @@ int instance_tell_haproxy(struct instance *instance, const struct wanted *wanted
 	int r;
 
 	*ret_touched = false;
+	if (plan->action == PLAN_NONE || plan->action == PLAN_RUNTIME) {
+		r = instance_await_worker(instance, err);
+		if (r < 0)
+			return r;
+	}
 	if (plan->action == PLAN_NONE)
 		return instance_set_leaving(instance, plan->leaving, plan->n_leaving);
 	if (plan->action == PLAN_RUNTIME) {
