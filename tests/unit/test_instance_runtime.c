@@ -582,6 +582,12 @@ static size_t queued(struct instance *instance)
 	return n;
 }
 
+static bool is_led(struct instance *instance)
+{
+	LOCK_SCOPE(&instance->queue_lock);
+	return instance->led;
+}
+
 static void wait_for_queue(struct instance *instance, size_t n)
 {
 	int64_t deadline = process_now_ms() + DEADLINE_MS;
@@ -598,7 +604,7 @@ static void burst(struct fixture *fixture, struct instance *instance, struct cha
 	for (int i = 0; i < CHANGERS; i++) {
 		changers[i] = (struct changer){.fixture = fixture, .number = i, .port = bad_port};
 		assert_int_equal(pthread_create(&changers[i].thread, NULL, change, &changers[i]), 0);
-		while (i == 0 && !__atomic_load_n(&instance->led, __ATOMIC_RELAXED))
+		while (i == 0 && !is_led(instance))
 			poll(NULL, 0, 1);
 		wait_for_queue(instance, (size_t)i);
 	}
@@ -712,7 +718,7 @@ static void test_reloads_that_wait_are_one(void **state)
 	for (int i = 0; i < (int)ELEMENTSOF(changers); i++) {
 		changers[i] = (struct changer){.fixture = fixture};
 		assert_int_equal(pthread_create(&changers[i].thread, NULL, reload_once, &changers[i]), 0);
-		while (i == 0 && !__atomic_load_n(&instance->led, __ATOMIC_RELAXED))
+		while (i == 0 && !is_led(instance))
 			poll(NULL, 0, 1);
 		wait_for_queue(instance, (size_t)i);
 	}
