@@ -43,7 +43,7 @@
 	}
 #define REFERENCE(field, s)                                                                        \
 	{                                                                                          \
-		#field, FIELD_REFERENCE, .offset = offsetof(struct s, field)                       \
+		#field, FIELD_REFERENCE, FIELD_EMPTY_IS_ABSENT, .offset = offsetof(struct s, field) \
 	}
 #define END                                                                                        \
 	{                                                                                          \

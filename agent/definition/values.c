@@ -5,6 +5,7 @@
 
 #include "agent/base/text.h"
 #include "agent/definition/limits.h"
+#include "agent/definition/uuid.h"
 
 /* What can be read without knowing objects: each type of field by its row. */
 
@@ -79,7 +80,7 @@ static int parse_string(const struct field *field, const json_t *json, const str
 	return *ret ? 0 : -ENOMEM;
 }
 
-static int parse_uuid(const json_t *json, const struct location *where, const char **ret, struct error *err)
+static int parse_own_id(const json_t *json, const struct location *where, char ret[UUID_SIZE], struct error *err)
 {
 	const char *value = json_string_value(json);
 
@@ -88,8 +89,23 @@ static int parse_uuid(const json_t *json, const struct location *where, const ch
 	if (!text_is_uuid(value))
 		return location_error(where, ERROR_INVALID, err,
 			"must be a UUID in lower case, like 9f2c1d5e-0b7a-4a55-8a3e-3f0c6c1b2a10");
-	*ret = value;
+	memcpy(ret, value, UUID_SIZE);
 	return 0;
+}
+
+/* Things of other services, and objects by their ids: as their clients write them. */
+static int parse_reference(const json_t *json, const struct location *where, char **ret, struct error *err)
+{
+	const char *value = json_string_value(json);
+	char uuid[UUID_SIZE];
+
+	if (!value)
+		return value_wrong_type(where, json, "a UUID", err);
+	if (uuid_read(value, uuid) < 0)
+		return location_error(
+			where, ERROR_INVALID, err, "must be a UUID, like 9f2c1d5e-0b7a-4a55-8a3e-3f0c6c1b2a10");
+	*ret = strdup(uuid);
+	return *ret ? 0 : -ENOMEM;
 }
 
 static int parse_address(const json_t *json, const struct location *where, char **ret, struct error *err)
@@ -333,21 +349,11 @@ static int parse_tags(const json_t *json, const struct location *where, json_t *
 int value_parse(const struct field *field, const json_t *json, const struct location *where, void *target,
 	struct error *err)
 {
-	const char *uuid;
-	int r;
-
 	switch (field->type) {
 	case FIELD_OWN_ID:
-		r = parse_uuid(json, where, &uuid, err);
-		if (r == 0)
-			memcpy(target, uuid, UUID_SIZE);
-		return r;
+		return parse_own_id(json, where, target, err);
 	case FIELD_REFERENCE:
-		r = parse_uuid(json, where, &uuid, err);
-		if (r < 0)
-			return r;
-		*(char **)target = strdup(uuid);
-		return *(char **)target ? 0 : -ENOMEM;
+		return parse_reference(json, where, target, err);
 	case FIELD_STRING:
 		return parse_string(field, json, where, target, err);
 	case FIELD_ADDRESS:
