@@ -358,7 +358,7 @@ static void test_other_sections_and_options_are_no_mistake(void **state)
 			  "heartbeat_interval=4");
 
 	(void)state;
-	assert_int_equal(config->worker_threads, 4);
+	assert_int_equal(config->worker_threads, 16);
 	assert_int_equal(config->heartbeat_interval_s, 4);
 	assert_false(config->debug);
 }
@@ -372,7 +372,7 @@ static void test_empty_files(void **state)
 	for (size_t i = 0; i < ELEMENTSOF(texts); i++) {
 		_cleanup_config_ struct config *config = read_good(texts[i]);
 
-		assert_int_equal(config->worker_threads, 4);
+		assert_int_equal(config->worker_threads, 16);
 	}
 }
 
