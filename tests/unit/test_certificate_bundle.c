@@ -255,7 +255,7 @@ static void test_other_blocks(void **state _unused_)
 static void test_broken_blocks(void **state _unused_)
 {
 	_cleanup_free_ char *cut = strndup(leaf->pem, strlen(leaf->pem) - 40), *head = strdup(leaf->pem);
-	_cleanup_free_ char *inside = strdup(leaf->certificate_pem), *text = JOIN(leaf->certificate_pem, "-----END CERT");
+	_cleanup_free_ char *inside = strdup(leaf->certificate_pem);
 
 	assert_refused(JOIN(cut), "has no end");
 	assert_refused(JOIN(head + 40), "is the text cut off?");
@@ -275,7 +275,7 @@ static void test_broken_blocks(void **state _unused_)
 static void test_other_formats(void **state _unused_)
 {
 	static const char archive[] = "\x30\x82\x05\x00\x02\x01\x03\x30\x82\x04";
-	_cleanup_free_ char *base64 = NULL, *stored = NULL;
+	_cleanup_free_ char *stored = NULL;
 	_cleanup_error_ struct error err = ERROR_INIT;
 	gnutls_datum_t raw = {(unsigned char *)(uintptr_t)archive, sizeof(archive)}, encoded, der;
 	size_t length;

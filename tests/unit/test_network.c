@@ -283,7 +283,7 @@ static void test_limits(void **state)
 	json_auto_t *json = json_of("{" REST "}"), *vips = json_array(), *file = NULL;
 	_cleanup_interface_ struct interface *interface = NULL;
 	enum plug_mistake mistake;
-	char text[64];
+	char text[48];
 
 	(void)state;
 	for (int i = 0; i < PLUG_MAX_ADDRESSES; i++) {
