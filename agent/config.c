@@ -125,7 +125,7 @@ const struct option_row config_options[] = {
 	INTEGER("amphorad", "hard_stop_after_s", hard_stop_after_s, 1, 30 * 86400, "86400",
 		"how long a replaced worker may finish its connections, s"),
 	INTEGER("amphorad", "max_old_workers", max_old_workers, 1, 1000, "16",
-		"replaced workers that may be left, and reloads that one may live through"),
+		"replaced workers that may be left; of more, the oldest ones are ended"),
 	INTEGER("amphorad", "worker_threads", worker_threads, 1, 64, "16", "requests handled at once"),
 	INTEGER("amphorad", "max_connections", max_connections, 8, 65536, "512",
 		"connections of each listening socket"),

@@ -50,7 +50,9 @@ int instance_own_config(struct instance *instance, const struct load_balancer *l
 	text_append(&text, "# The agent's own settings, read beside haproxy.cfg. Written by amphorad.\nglobal\n");
 	text_printf(&text, "    stats socket %s mode 0600 level admin expose-fd listeners\n", instance->stats_socket);
 	text_printf(&text, "    hard-stop-after %llds\n", (long long)hard_stop_after_s);
-	text_printf(&text, "    mworker-max-reloads %lld\n", (long long)instance_max_old_workers(instance, lb));
+	/* HAProxy counts the reloads that a worker has lived through: a low limit would cut the connections of a single old
+	 * worker. How many there may be is up to us (old_workers.c); 3.3 and later have a limit of 50 if none is set. */
+	text_append(&text, "    mworker-max-reloads 1000\n");
 	/* Where the limit on descriptors cannot be raised, fewer connections are better than none. */
 	text_append(&text, "    no strict-limits\n");
 	if (settings->haproxy_user && instance->owner == OWNER_DEFINITION) /* an uploaded one names its user */

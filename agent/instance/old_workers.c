@@ -9,14 +9,17 @@
 #include "agent/base/text.h"
 
 /*
- * Workers that a reload replaced and that still serve connections. HAProxy ends one by itself after hard-stop-after, or when it
- * has lived through mworker-max-reloads; their number is bounded here.
+ * Workers that a reload replaced and that still serve connections. HAProxy ends one by itself after hard-stop-after; how many
+ * there are is bounded here. (mworker-max-reloads bounds how many reloads one of them lives through, however few there are.)
  */
 
-static int compare_uptimes(const void *a, const void *b)
+/* The oldest first: seconds alone do not tell those of a burst apart. */
+static int compare_ages(const void *a, const void *b)
 {
 	const struct worker_figures *x = a, *y = b;
 
+	if (x->reloads != y->reloads)
+		return x->reloads < y->reloads ? 1 : -1;
 	return x->uptime_s < y->uptime_s ? 1 : x->uptime_s > y->uptime_s ? -1 : 0;
 }
 
@@ -97,7 +100,7 @@ void instance_limit_old_workers(struct instance *instance)
 		if (list[i].old)
 			list[n_old++] = list[i];
 	instance->has_old_workers = n_old > 0;
-	qsort(list, n_old, sizeof(*list), compare_uptimes);
+	qsort(list, n_old, sizeof(*list), compare_ages);
 	for (size_t i = 0; i < n_old && (int64_t)(n_old - i) > limit; i++)
 		end_worker(instance, master, &list[i]);
 }

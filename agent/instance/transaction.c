@@ -78,6 +78,8 @@ int instance_make_plan(struct instance *instance, const struct wanted *wanted, s
 	input.leaving = instance->leaving;
 	input.n_leaving = instance->n_leaving;
 	r = plan_make(&input, ret, err);
+	if (r == 0 && runs && !instance->running)
+		instance_add_reason(ret, "what HAProxy runs is not known");
 	if (r < 0 || !runs || !instance->own_running || ret->action == PLAN_RELOAD)
 		return r;
 	if (!streq(instance->own_running, wanted->own_config)) {
@@ -100,8 +102,10 @@ int instance_tell_haproxy(struct instance *instance, const struct wanted *wanted
 		if (r < 0)
 			return r;
 	}
-	if (plan->action == PLAN_NONE)
-		return instance_set_leaving(instance, plan->leaving, plan->n_leaving);
+	if (plan->action == PLAN_NONE) {
+		r = instance_set_leaving(instance, plan->leaving, plan->n_leaving);
+		return r < 0 ? error_set_errno(err, r, "plan") : 0;
+	}
 	if (plan->action == PLAN_RUNTIME) {
 		*ret_touched = true;
 		if (instance_apply_at_runtime(instance, plan, wanted, &problem) == 0)

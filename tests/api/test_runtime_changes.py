@@ -323,6 +323,19 @@ def test_old_workers_are_told_and_bounded(make_agent, origins):
         session.echo("still here")
 
 
+@pytest.mark.limit(240)
+def test_one_old_worker_outlives_many_reloads(make_agent, origins):
+    """It is the number of old workers that is bounded, not the reloads that one of them lives through."""
+    agent = make_agent(amphorad="max_old_workers = 2\nruntime_updates = false").start()
+    balanced = Balanced(agent, [origins(name, kind=TcpOrigin) for name in "ab"], protocol="TCP")
+    session = Session(balanced.port)
+    for weight in range(2, 8):
+        balanced.members[0]["weight"] = weight
+        assert balanced.apply() == "reload"
+        session.echo(f"after weight {weight}")
+    assert set(balanced.before) <= set(workers(agent, balanced.lb_id))
+
+
 CONFIGURATION = """\
 global
     daemon

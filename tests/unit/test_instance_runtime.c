@@ -213,6 +213,24 @@ static void test_somebody_else_was_there(void **state)
 	assert_int_equal(fixture->reloads_announced, 1);
 }
 
+/* It is not carried over by what is carried over of health. */
+static void test_somebody_else_disabled_a_server(void **state)
+{
+	struct fixture *fixture = *state;
+	_cleanup_free_ char *maintenance = NULL, *weight = NULL, *servers = NULL, *weights = NULL;
+	int port = free_port();
+
+	apply(fixture, define(LB_A, POOL_OF(MEMBER(MEMBER_1, "") "," MEMBER(MEMBER_2, "")), port, 1, 2), PLAN_START, 1);
+	maintenance = run_command(fixture, "set server " BACKEND "/" MEMBER_1 " state maint");
+	weight = run_command(fixture, "set server " BACKEND "/" MEMBER_1 " weight 7");
+	apply_with_reason(fixture,
+		define(LB_A, POOL_OF(MEMBER(MEMBER_1, "") "," MEMBER(MEMBER_2, ",'weight':5")), port, 1, 2), MEMBER_1);
+	servers = run_command(fixture, "show stat " BACKEND " 4 -1");
+	assert_null(strstr(servers, "MAINT"));
+	weights = run_command(fixture, "get weight " BACKEND "/" MEMBER_1);
+	assert_non_null(text_after_prefix(weights, "1 "));
+}
+
 /* What was made at run time is taken back when the reload that should mend it fails. */
 static void test_reload_that_mends_nothing(void **state)
 {
@@ -775,6 +793,7 @@ int main(void)
 		RUNTIME_TEST(test_option),
 		RUNTIME_TEST(test_server_leaves_when_its_connections_are_gone),
 		RUNTIME_TEST(test_somebody_else_was_there),
+		RUNTIME_TEST(test_somebody_else_disabled_a_server),
 		RUNTIME_TEST(test_reload_that_mends_nothing),
 		RUNTIME_TEST(test_crash_among_the_steps),
 		RUNTIME_TEST(test_answers_are_compared),
