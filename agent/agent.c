@@ -15,7 +15,9 @@
 #include "agent/haproxy/check.h"
 #include "agent/haproxy/listeners.h"
 #include "agent/health/sender.h"
+#include "agent/keepalived/lvs_config.h"
 #include "agent/network/advertise.h"
+#include "agent/targets.h"
 
 #define LOCK_FILE ".amphorad.lock"
 #define CERTIFICATE_FOLDER "certificates"
@@ -119,6 +121,12 @@ static void fill_settings(struct agent *agent)
 	settings->hard_stop_after_s = config->hard_stop_after_s;
 	settings->max_old_workers = config->max_old_workers;
 	settings->template = agent->template;
+	settings->lvs_template = agent->lvs_template;
+	settings->render_lvs = (struct render_lvs_settings){
+		.base_path = config->base_path,
+		.network_namespace = config->network_namespace[0] ? config->network_namespace : NULL,
+		.default_vip_address = config->default_vip_address,
+	};
 	settings->supervisor = agent->supervisor;
 	settings->render = (struct render_settings){
 		.default_vip_address = config->default_vip_address,
@@ -190,33 +198,18 @@ static void advertise_vips(void *userdata, const char *lb_id, const char *text, 
 		advertise_addresses(agent->instance_settings.network_namespace, addresses);
 }
 
-static int list_targets(void *userdata, struct health_target **ret, size_t *ret_n)
+/* The same of a listener of UDP or SCTP. */
+static void advertise_lvs_vips(void *userdata, const char *listener_id)
 {
-	struct agent *agent = userdata;
-	_cleanup_(registry_list_freep) struct instance **instances = NULL;
-	struct health_target *targets;
-	size_t n = 0;
+	const struct agent *agent = userdata;
+	_cleanup_lvs_config_ struct lvs_config config = LVS_CONFIG_INIT;
+	_cleanup_strv_ char **addresses = NULL;
+	_cleanup_free_ char *text = NULL;
+	size_t length;
 
-	if (registry_list(agent->registry, &instances) < 0)
-		return -ENOMEM;
-	while (instances[n])
-		n++;
-	targets = calloc(n + 1, sizeof(*targets));
-	if (!targets)
-		return -ENOMEM;
-	n = 0;
-	for (struct instance **instance = instances; *instance; instance++) {
-		if (!instance_should_run(*instance))
-			continue;
-		if (agent_health_target(*instance, &targets[n]) < 0) {
-			health_targets_free(targets, n);
-			return -ENOMEM;
-		}
-		n++;
-	}
-	*ret = targets;
-	*ret_n = n;
-	return 0;
+	if (keepalived_read_lvs(agent->keepalived, listener_id, &text, &length) == 0 &&
+		lvs_config_parse(text, length, &config) == 0 && lvs_config_vips(&config, &addresses) == 0)
+		advertise_addresses(agent->instance_settings.network_namespace, addresses);
 }
 
 static struct health_options health_options_of(struct agent *agent, const struct config *config)
@@ -227,7 +220,8 @@ static struct health_options health_options_of(struct agent *agent, const struct
 		.heartbeat_key = config->heartbeat_key,
 		.heartbeat_interval_s = (unsigned)config->heartbeat_interval_s,
 		.state_dir_fd = agent->base_fd,
-		.list_targets = list_targets,
+		.list_targets = targets_list,
+		.may_send = targets_may_send,
 		.userdata = agent,
 	};
 }
@@ -275,6 +269,7 @@ static int open_supervisor(struct agent *agent, struct error *err)
 	bool systemd = streq(wanted, "systemd") ||
 		(streq(wanted, "auto") && geteuid() == 0 && supervisor_systemd_is_running());
 
+	agent->keepalived_settings.systemd = systemd;
 	return systemd ? supervisor_systemd_new(on_haproxy_event, agent, &agent->supervisor, err)
 		       : supervisor_direct_new(on_haproxy_event, agent, &agent->supervisor, err);
 }
@@ -323,10 +318,34 @@ static int open_network(struct agent *agent, struct error *err)
 	return r < 0 ? r : network_prepare(agent->network, err);
 }
 
+static int open_keepalived(struct agent *agent, struct error *err)
+{
+	const struct config *config = agent->config;
+	struct keepalived_settings *settings = &agent->keepalived_settings;
+	int r;
+
+	settings->base_path = config->base_path;
+	settings->run_dir = config->run_dir;
+	settings->tools_dir = config->tools_dir;
+	settings->command = config->keepalived_cmd;
+	settings->network_namespace = config->network_namespace[0] ? config->network_namespace : NULL;
+	settings->log_facility = config->administrative_log_facility;
+	settings->active_standby = streq(config->loadbalancer_topology, "ACTIVE_STANDBY");
+	settings->list_sockets = targets_list_sockets;
+	settings->userdata = agent;
+	settings->after_remove = targets_forget_lvs;
+	settings->after_start = settings->active_standby ? NULL : advertise_lvs_vips;
+	r = keepalived_new(settings, &agent->keepalived, err);
+	agent->instance_settings.keepalived = agent->keepalived;
+	return r;
+}
+
 static int load_template(struct agent *agent, struct error *err)
 {
 	int r = template_load(agent->config->template_dir, "haproxy.cfg", &agent->template, err);
 
+	if (r == 0)
+		r = template_load(agent->config->template_dir, RENDER_LVS_TEMPLATE, &agent->lvs_template, err);
 	return r < 0 ? error_wrap(err, r, "[amphorad] template_dir") : 0;
 }
 
@@ -366,6 +385,8 @@ int agent_new(struct config *config, char **config_files, int fixed_log_level, s
 		r = open_network(agent, err);
 	if (r == 0)
 		r = open_haproxy(agent, err);
+	if (r == 0)
+		r = open_keepalived(agent, err);
 	if (r < 0)
 		return r;
 	options = health_options_of(agent, config);
@@ -376,6 +397,8 @@ int agent_new(struct config *config, char **config_files, int fixed_log_level, s
 	agent->instance_settings.after_start = advertise_vips;
 	agent->instance_settings.userdata = agent;
 	r = registry_load(agent->registry, true, err);
+	if (r == 0)
+		r = keepalived_begin(agent->keepalived, err);
 	if (r == 0)
 		r = health_start(agent->health, err);
 	if (r < 0)
@@ -471,12 +494,14 @@ void agent_free(struct agent *agent)
 		return;
 	join_look_after(agent);
 	health_free(agent->health);
+	keepalived_free(agent->keepalived);
 	registry_free(agent->registry);
 	certificate_store_free(agent->certificates);
 	if (agent->supervisor)
 		agent->supervisor->operations->free(agent->supervisor);
 	network_free(agent->network);
 	template_free(agent->template);
+	template_free(agent->lvs_template);
 	close_keep_errno(agent->base_fd);
 	close_keep_errno(agent->lock_fd);
 	config_free(agent->config);
@@ -512,6 +537,14 @@ static int stop_running_agent(struct agent *agent, struct error *err)
 	return take_lock(agent, err);
 }
 
+/* VRRP gives the VIP away when nobody serves it any more, and not before. */
+static int stop_keepalived(struct agent *agent, struct error *err)
+{
+	int r = open_keepalived(agent, err);
+
+	return r < 0 ? r : keepalived_stop_all(agent->keepalived, err);
+}
+
 int agent_stop_all(struct config *config, struct error *err)
 {
 	_cleanup_(agent_freep) struct agent *agent = NULL;
@@ -533,5 +566,5 @@ int agent_stop_all(struct config *config, struct error *err)
 		r = registry_load(agent->registry, false, err);
 	if (r == 0)
 		r = registry_stop_all(agent->registry, STOP_HAPROXY_GRACEFUL_MS, err);
-	return r;
+	return r < 0 ? r : stop_keepalived(agent, err);
 }

@@ -9,6 +9,7 @@
 #include "agent/health/monitor.h"
 #include "agent/instance/registry.h"
 #include "agent/network/network.h"
+#include "agent/keepalived/keepalived.h"
 
 struct tls_context; /* api/tls.h */
 
@@ -17,9 +18,12 @@ struct agent {
 	struct definition_defaults definition_defaults;
 	struct instance_settings instance_settings;
 	struct template *template;
+	struct template *lvs_template;
 	struct supervisor *supervisor;
 	struct certificate_store *certificates;
 	struct registry *registry;
+	struct keepalived_settings keepalived_settings;
+	struct keepalived *keepalived;
 	struct health *health;
 	struct network *network;
 	struct tls_context *tls; /* main's; NULL where the API is not served with TLS */

@@ -50,6 +50,7 @@ struct config {
 	char *default_vip_address;
 	char *template_dir;
 	char *tools_dir;
+	char *keepalived_cmd;
 	char *run_dir;
 	char *haproxy_user;
 	char *haproxy_group;

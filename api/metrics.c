@@ -9,6 +9,7 @@
 #include "agent/agent.h"
 #include "agent/base/process.h"
 #include "agent/base/text.h"
+#include "agent/targets.h"
 #include "config.h"
 
 enum {
@@ -239,7 +240,7 @@ static int add_load_balancer(struct page *page, struct agent *agent, struct inst
 
 	if (agent_health_target(instance, &target) < 0)
 		return error_set_errno(err, -ENOMEM, "metrics");
-	r = health_snapshot(agent->health, &target, SNAPSHOT_MAX_AGE_MS, &snapshot, err);
+	r = targets_snapshot(agent, instance, SNAPSHOT_MAX_AGE_MS, &snapshot, err);
 	if (r < 0)
 		return r;
 	add(page, METRIC_LOAD_BALANCER_UP, labels, snapshot->answered);

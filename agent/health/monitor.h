@@ -19,13 +19,17 @@
 #include "agent/health/snapshot.h"
 
 struct health_target {
-	char lb_id[37];
+	char lb_id[37];      /* of an LVS listener: its own id */
 	char *stats_socket;  /* the worker's */
 	char *master_socket; /* for old workers; NULL: not asked */
 	/* Servers that are no members any more and wait in HAProxy for their last connections to end: they are in no
 	 * snapshot. */
 	struct plan_leaving *leaving;
 	size_t n_leaving;
+	/* An LVS listener (lvs.h), NULL for HAProxy. */
+	char *lvs_config_file;
+	char *lvs_check_pid_file;
+	char *lvs_namespace; /* NULL: ours */
 };
 void health_target_done(struct health_target *target);
 
@@ -41,6 +45,8 @@ struct health_options {
 	unsigned heartbeat_interval_s;
 	int state_dir_fd; /* where stats_counters.json lives; stays the caller's */
 	health_list_targets list_targets;
+	/* Whether controllers may hear of us now; NULL: always. Called from the health thread. */
+	bool (*may_send)(void *userdata);
 	void *userdata;
 };
 

@@ -316,6 +316,27 @@ const struct listener_health *snapshot_find_listener(
 	return NULL;
 }
 
+int snapshot_append(struct health_snapshot *into, struct health_snapshot *from)
+{
+	struct listener_health *listeners = reallocarray(
+		into->listeners, into->n_listeners + from->n_listeners + 1, sizeof(*listeners));
+	struct pool_health *pools;
+
+	if (!listeners)
+		return -ENOMEM;
+	into->listeners = listeners;
+	pools = reallocarray(into->pools, into->n_pools + from->n_pools + 1, sizeof(*pools));
+	if (!pools)
+		return -ENOMEM;
+	into->pools = pools;
+	for (size_t i = 0; i < from->n_listeners; i++)
+		listeners[into->n_listeners++] = from->listeners[i];
+	for (size_t i = 0; i < from->n_pools; i++)
+		pools[into->n_pools++] = from->pools[i];
+	from->n_listeners = from->n_pools = 0;
+	return 0;
+}
+
 const struct pool_health *snapshot_find_pool(const struct health_snapshot *s, const char *pool_id)
 {
 	for (size_t i = 0; i < s->n_pools; i++) {

@@ -70,6 +70,8 @@ void snapshot_free(struct health_snapshot *snapshot);
 DEFINE_CLEANUP(struct health_snapshot *, snapshot_free);
 int snapshot_copy(const struct health_snapshot *snapshot, struct health_snapshot **ret);
 #define _cleanup_snapshot_ _cleanup_(snapshot_freep)
+/* Moves the listeners and pools of "from" behind those of "into". */
+int snapshot_append(struct health_snapshot *into, struct health_snapshot *from);
 
 const struct listener_health *snapshot_find_listener(
 	const struct health_snapshot *s, const char *id);

@@ -39,7 +39,7 @@ static bool pool_is_enabled(const struct load_balancer *lb, const struct pool *p
 static const struct pool_health *reported_pool(const struct load_balancer *lb,
 	const struct pool *pool, const struct health_snapshot *snapshot)
 {
-	if (!snapshot || !snapshot->answered || !pool_is_enabled(lb, pool))
+	if (!snapshot || !pool_is_enabled(lb, pool))
 		return NULL;
 	return snapshot_find_pool(snapshot, pool->id);
 }
@@ -119,8 +119,8 @@ enum operating_status status_of_listener(const struct load_balancer *lb,
 
 	if (!listener_is_enabled(lb, listener))
 		return STATUS_OFFLINE;
-	health = snapshot && snapshot->answered ? snapshot_find_listener(snapshot, listener->id)
-						: NULL;
+	/* Of a HAProxy that does not answer there are none in it. */
+	health = snapshot ? snapshot_find_listener(snapshot, listener->id) : NULL;
 	if (health)
 		return status_of_reported_listener(health);
 	/* HAProxy's silence is an error; of UDP and SCTP it knows nothing, and they are OFFLINE until keepalived has been asked,

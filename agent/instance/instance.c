@@ -9,6 +9,7 @@
 #include "agent/base/log.h"
 #include "agent/base/process.h"
 #include "agent/base/text.h"
+#include "agent/instance/lvs.h"
 #include "agent/instance/internal.h"
 
 /* HAProxy binds a socket under its name and a suffix of up to 11 characters, and renames it. */
@@ -19,6 +20,7 @@ void apply_result_done(struct apply_result *result)
 	plan_done(&result->plan);
 	free(result->verdict);
 	rendered_done(&result->rendered);
+	lvs_change_done(&result->lvs);
 	load_balancer_unref(result->lb);
 	*result = APPLY_RESULT_INIT;
 }
@@ -174,6 +176,17 @@ static void mark_deleted(struct instance *instance)
 	instance->deleted = true;
 }
 
+static int remove_lvs(struct instance *instance, struct error *err)
+{
+	_cleanup_lvs_change_ struct lvs_change change = LVS_CHANGE_INIT;
+	int r;
+
+	if (instance->owner != OWNER_DEFINITION)
+		return 0;
+	r = instance_lvs_prepare(instance, NULL, false, &change, err);
+	return r < 0 ? r : instance_lvs_apply(instance, &change, err);
+}
+
 /* Ends a deletion or a creation that was interrupted, or does one: the folder of definitions is gone for the next start
  * from the rename on. */
 int instance_remove_all(struct instance *instance, struct error *err)
@@ -191,7 +204,9 @@ int instance_remove_all(struct instance *instance, struct error *err)
 			return error_set_errno(err, r, "cannot remove %s", instance->config_file);
 	}
 	mark_deleted(instance);
-	r = operations->stop(instance->unit, 0, err);
+	r = remove_lvs(instance, err);
+	if (r == 0)
+		r = operations->stop(instance->unit, 0, err);
 	if (r == 0)
 		r = operations->disable(instance->unit, err);
 	if (r < 0)

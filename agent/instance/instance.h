@@ -24,7 +24,9 @@
 #include "agent/haproxy/plan.h"
 #include "agent/haproxy/runtime.h"
 #include "agent/instance/named_files.h"
+#include "agent/instance/lvs.h"
 #include "agent/render/haproxy.h"
+#include "agent/render/keepalived.h"
 #include "agent/supervisor/supervisor.h"
 
 /* Whose configuration HAProxy runs: ours, rendered from a definition, or one that a controller uploaded. */
@@ -32,6 +34,8 @@ enum instance_owner {
 	OWNER_DEFINITION,
 	OWNER_CONTROLLER,
 };
+
+struct keepalived;
 
 /* What all instances share; outlives them. */
 struct instance_settings {
@@ -47,6 +51,9 @@ struct instance_settings {
 	struct haproxy_version version;
 	struct render_settings render;
 	const struct template *template;
+	struct render_lvs_settings render_lvs;
+	const struct template *lvs_template;
+	struct keepalived *keepalived; /* NULL: no listeners of UDP and SCTP */
 	struct supervisor *supervisor;
 	/* Called right before a worker is replaced, to read its counters a last time. May be NULL. */
 	void (*before_reload)(void *userdata, const char *lb_id, const char *stats_socket, const char *master_socket);
@@ -124,6 +131,7 @@ struct apply_result {
 	int64_t duration_ms;
 	char *verdict;           /* HAProxy's, with dry_run */
 	struct rendered rendered;/* with dry_run */
+	struct lvs_change lvs;   /* the same: keepalived's part, what changes of it */
 	struct load_balancer *lb;/* what is in force (or would be); a reference */
 };
 

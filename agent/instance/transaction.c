@@ -8,6 +8,7 @@
 #include "agent/base/log.h"
 #include "agent/base/text.h"
 #include "agent/definition/limits.h"
+#include "agent/instance/lvs.h"
 
 /*
  * From one definition to the next: render -> plan -> check -> publish -> apply -> confirm | roll back -> store. The plan is
@@ -132,6 +133,7 @@ struct transaction {
 	struct published before;
 	struct wanted wanted; /* its strings are those of the two above, but for own_config */
 	struct plan plan;
+	struct lvs_change lvs;
 	char *verdict;
 };
 #define TRANSACTION_INIT ((struct transaction){0})
@@ -140,6 +142,7 @@ struct transaction {
 static void transaction_done(struct transaction *t)
 {
 	plan_done(&t->plan);
+	lvs_change_done(&t->lvs);
 	wanted_done(&t->wanted);
 	published_done(&t->before);
 	rendered_done(&t->rendered);
@@ -190,14 +193,17 @@ static bool is_published(const struct transaction *t)
 	return t->before.text && streq(t->before.text, t->rendered.text) && same_files(&t->wanted);
 }
 
-/* Everything up to the plan. */
-static int begin(struct instance *instance, const struct load_balancer *lb, struct transaction *t, struct error *err)
+/* Everything up to the plan. With "all", listeners of UDP and SCTP that have not changed are part of it. */
+static int begin(struct instance *instance, const struct load_balancer *lb, bool all, struct transaction *t,
+	struct error *err)
 {
 	int r;
 
 	r = render_haproxy(instance->settings->template, lb, &instance->settings->render, &t->rendered, err);
 	if (r == 0)
 		r = instance_read_published(instance, &t->before, err);
+	if (r == 0)
+		r = instance_lvs_prepare(instance, lb, all, &t->lvs, err);
 	if (r < 0)
 		return r;
 	if (instance_own_config(instance, lb, &t->wanted.own_config, NULL) < 0)
@@ -408,17 +414,32 @@ static int commit(struct instance *instance, struct revised *trees, size_t n, st
 		if (r < 0)
 			return r;
 	}
-	if (!instance->current.lb || trees[n - 1].revision != instance->current.revision) {
+	r = instance_lvs_apply(instance, &t->lvs, err);
+	if (r == 0 && (!instance->current.lb || trees[n - 1].revision != instance->current.revision)) {
 		r = store(instance, trees, n, err);
-		if (r < 0 && runs_another) {
-			instance_forget_applied(instance, NULL);
-			say_rolled_back(err, roll_back(instance, t, REACH_ALL));
-		}
 		if (r < 0)
-			return r;
+			instance_lvs_undo(instance, &t->lvs);
 	}
+	if (r < 0 && runs_another) {
+		instance_forget_applied(instance, NULL);
+		say_rolled_back(err, roll_back(instance, t, REACH_ALL));
+	}
+	if (r < 0)
+		return r;
 	instance_set_trouble(instance, NULL);
 	return 0;
+}
+
+/* The plan tells what is done, be it HAProxy's part or keepalived's. */
+static void add_lvs_to_plan(struct transaction *t)
+{
+	for (size_t i = 0; i < t->lvs.n; i++)
+		instance_add_reason(&t->plan, "keepalived of listener %s: %s", t->lvs.items[i].id,
+			!t->lvs.items[i].wanted   ? "the listener is gone"
+			: !t->lvs.items[i].before ? "the listener is new"
+						  : "the configuration changed");
+	if (t->lvs.n > 0 && (t->plan.action == PLAN_NONE || t->plan.action == PLAN_RUNTIME))
+		t->plan.action = PLAN_RELOAD;
 }
 
 int instance_replace(struct instance *instance, struct revised *trees, size_t n, bool dry_run, struct apply_result *ret,
@@ -429,7 +450,9 @@ int instance_replace(struct instance *instance, struct revised *trees, size_t n,
 	bool created = !instance->current.lb;
 	int r;
 
-	r = begin(instance, lb, &t, err);
+	r = begin(instance, lb, false, &t, err);
+	if (r == 0)
+		r = instance_lvs_check(instance, &t.lvs, err);
 	if (r < 0)
 		return r;
 	if (dry_run || t.plan.action != PLAN_NONE || !is_published(&t)) {
@@ -442,16 +465,19 @@ int instance_replace(struct instance *instance, struct revised *trees, size_t n,
 		if (r < 0)
 			return r;
 	}
+	add_lvs_to_plan(&t);
 	*ret = (struct apply_result){
 		.created = created,
 		.revision = instance->current.revision,
 		.plan = t.plan,
 		.verdict = TAKE_PTR(t.verdict),
 		.rendered = t.rendered,
+		.lvs = t.lvs,
 		.lb = load_balancer_ref(lb),
 	};
 	t.plan = PLAN_INIT;
 	t.rendered = RENDERED_INIT;
+	t.lvs = LVS_CHANGE_INIT;
 	return 0;
 }
 
@@ -485,7 +511,7 @@ int instance_bring_to_stored(struct instance *instance, struct error *err)
 	_cleanup_transaction_ struct transaction t = TRANSACTION_INIT;
 	int r;
 
-	r = begin(instance, instance->current.lb, &t, err);
+	r = begin(instance, instance->current.lb, true, &t, err);
 	if (r == 0)
 		r = instance_write_own_config(instance, instance->current.lb, err);
 	if (r < 0)
@@ -494,13 +520,16 @@ int instance_bring_to_stored(struct instance *instance, struct error *err)
 		log_lb(LOG_INFO, instance->id, "HAProxy runs revision %lld already",
 			(long long)instance->current.revision);
 		instance->own_running = TAKE_PTR(t.wanted.own_config);
-		return instance_set_running(instance, t.rendered.text, t.rendered.length);
+		r = instance_set_running(instance, t.rendered.text, t.rendered.length);
+		return r < 0 ? r : instance_lvs_apply(instance, &t.lvs, err);
 	}
 	r = instance_check_staged(instance, instance->current.lb, &t.rendered, &t.verdict, err);
 	if (r < 0)
 		return r;
 	t.plan.action = PLAN_RELOAD;
 	r = run(instance, instance->current.lb, &t, err);
+	if (r == 0)
+		r = instance_lvs_apply(instance, &t.lvs, err);
 	if (r < 0)
 		return r;
 	log_lb(LOG_NOTICE, instance->id, "HAProxy was brought to revision %lld", (long long)instance->current.revision);

@@ -22,6 +22,16 @@ int amphora_get_certificate(const struct request *request, struct response *resp
 int amphora_delete_certificate(const struct request *request, struct response *response, struct error *err);
 int amphora_remove_certificates(const struct agent *agent, const char *lb_id, struct error *err);
 
+/* keepalived.c: VRRP, and listeners of UDP and SCTP */
+int amphora_put_vrrp(const struct request *request, struct response *response, struct error *err);
+int amphora_put_vrrp_action(const struct request *request, struct response *response, struct error *err);
+int amphora_put_lvs(const struct request *request, struct response *response, struct error *err);
+int amphora_get_lvs(const struct request *request, struct response *response, struct error *err);
+/* The routes of load balancers take their ids, too. */
+bool amphora_is_lvs(const struct request *request, const char *id);
+int amphora_put_lvs_action(const struct request *request, struct response *response, struct error *err);
+int amphora_delete_lvs(const struct request *request, struct response *response, struct error *err);
+
 /* agent.c: the agent's own configuration and certificate */
 int amphora_put_config(const struct request *request, struct response *response, struct error *err);
 int amphora_put_server_certificate(const struct request *request, struct response *response, struct error *err);

@@ -7,6 +7,7 @@
 #include "agent/haproxy/listeners.h"
 #include "agent/health/status.h"
 #include "agent/health/uploaded.h"
+#include "agent/targets.h"
 
 /* Reading: the resource, its status tree and its statistics. */
 
@@ -17,11 +18,7 @@ enum {
 static int take_snapshot(const struct request *request, struct instance *instance, int64_t max_age_ms,
 	struct health_snapshot **ret, struct error *err)
 {
-	_cleanup_(health_target_done) struct health_target target = {0};
-
-	if (agent_health_target(instance, &target) < 0)
-		return error_set_errno(err, -ENOMEM, "health");
-	return health_snapshot(request->agent->health, &target, max_age_ms, ret, err);
+	return targets_snapshot(request->agent, instance, max_age_ms, ret, err);
 }
 
 /* Octavia's words; our extra member "trouble" says what is wrong. */

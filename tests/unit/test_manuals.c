@@ -200,8 +200,8 @@ static void assert_says(const char *what, const char *text, const char *wanted)
 /* Paths that the build chooses: a page cannot know them. */
 static bool is_chosen_at_build(const struct option_row *row)
 {
-	return streq(row->name, "haproxy_cmd") || streq(row->name, "template_dir") ||
-	       streq(row->name, "tools_dir");
+	return streq(row->name, "haproxy_cmd") || streq(row->name, "keepalived_cmd") ||
+	       streq(row->name, "template_dir") || streq(row->name, "tools_dir");
 }
 
 static void check_option(const struct option_row *row, const char *text)
@@ -602,6 +602,29 @@ static void test_interface_page(void **state)
 	assert_same(listed, "amphora-interface --help", described, "amphora-interface.8");
 }
 
+/* Small programs, each with a page of its name. */
+static void test_tool_pages(void **state)
+{
+	static const char *const programs[] = {
+		"amphora-health-checker", "haproxy-vrrp-check", "prometheus-proxy"};
+
+	(void)state;
+	for (size_t i = 0; i < ELEMENTSOF(programs); i++) {
+		_cleanup_(process_result_done) struct process_result result = PROCESS_RESULT_INIT;
+		_cleanup_json_ json_t *described = NULL, *listed = json_object();
+		_cleanup_strv_ char **lines = NULL;
+		char page[128];
+
+		snprintf(page, sizeof(page), MAN "%s.8", programs[i]);
+		lines = read_page(page);
+		described = options_of_page(lines);
+		if (!run_program(programs[i], (const char *const[]){"--help", NULL}, &result))
+			skip();
+		add_listed_options(listed, result.output);
+		assert_same(listed, programs[i], described, page);
+	}
+}
+
 /* The commands of "amphoractl --help": the first words from "Commands:" to "Options…". */
 static json_t *listed_commands(const char *help)
 {
@@ -683,7 +706,8 @@ static void test_client_page(void **state)
 static void test_pages_are_well_formed(void **state)
 {
 	static const char *const pages[] = {
-		"amphorad.8", "amphorad.conf.5", "amphorad-definition.5", "amphoractl.1", "amphora-interface.8"};
+		"amphorad.8", "amphorad.conf.5", "amphorad-definition.5", "amphoractl.1", "amphora-health-checker.8",
+		"amphora-interface.8", "haproxy-vrrp-check.8", "prometheus-proxy.8"};
 
 	(void)state;
 	for (size_t i = 0; i < ELEMENTSOF(pages); i++) {
@@ -848,6 +872,7 @@ int main(void)
 		cmocka_unit_test(test_definition_example),
 		cmocka_unit_test(test_routes),
 		cmocka_unit_test(test_interface_page),
+		cmocka_unit_test(test_tool_pages),
 		cmocka_unit_test(test_options),
 		cmocka_unit_test(test_client_page),
 		cmocka_unit_test(test_pages_are_well_formed),
