@@ -95,6 +95,7 @@ int instance_tell_haproxy(struct instance *instance, const struct wanted *wanted
 	struct error *err)
 {
 	_cleanup_error_ struct error problem = ERROR_INIT;
+	pid_t planned_for = instance->worker;
 	int r;
 
 	*ret_touched = false;
@@ -102,6 +103,11 @@ int instance_tell_haproxy(struct instance *instance, const struct wanted *wanted
 		r = instance_await_worker(instance, err);
 		if (r < 0)
 			return r;
+		if (planned_for != 0 && instance->worker != planned_for) {
+			/* What this one read, and when, nobody knows. */
+			plan->action = PLAN_RELOAD;
+			instance_add_reason(plan, "HAProxy was started again meanwhile");
+		}
 	}
 	if (plan->action == PLAN_NONE) {
 		r = instance_set_leaving(instance, plan->leaving, plan->n_leaving);

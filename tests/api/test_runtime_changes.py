@@ -269,6 +269,10 @@ def test_crashes_among_changes(agent, origins, note):
     chance = random.Random(SEED)
     balanced = Balanced(agent, [origins(name) for name in "abcd"])
     lb_id, counts = balanced.lb_id, {"old": 0, "new": 0}
+    began = time.monotonic()
+    balanced.members[0]["weight"] = 2
+    assert balanced.apply() == "runtime"
+    usual_s = time.monotonic() - began
     for number in range(ROUNDS):
         before = list(balanced.members)
         balanced.members = [balanced.member(server, weight=number + 2) for server in chance.sample(balanced.servers, 3)]
@@ -281,7 +285,7 @@ def test_crashes_among_changes(agent, origins, note):
                 pass
         sender = threading.Thread(target=send)
         sender.start()
-        time.sleep(chance.uniform(0, 0.15))
+        time.sleep(chance.uniform(0, 2 * usual_s))
         agent.kill()
         sender.join()
         agent.start()
