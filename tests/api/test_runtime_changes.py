@@ -285,7 +285,7 @@ def test_crashes_among_changes(agent, origins, note):
                 pass
         sender = threading.Thread(target=send)
         sender.start()
-        time.sleep(chance.uniform(0, 2 * usual_s))
+        time.sleep(chance.uniform(0, 4 * usual_s))
         agent.kill()
         sender.join()
         agent.start()
