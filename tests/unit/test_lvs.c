@@ -138,6 +138,7 @@ static void test_hostile(void **state)
 		"# Configuration for Listener 22222222-2222-4222-8222-22222222222\n",
 		"# # # # # #\n####\n#",
 	};
+	static const char with_nul[] = "# Configuration\0for Listener " LISTENER "\n";
 	_cleanup_text_ struct text line = TEXT_INIT;
 	struct lvs_config config;
 
@@ -154,7 +155,7 @@ static void test_hostile(void **state)
 		text_append(&line, "# Configuration");
 	config = parse(text_peek(&line));
 	lvs_config_done(&config);
-	assert_int_equal(lvs_config_parse("# Configuration\0for Listener " LISTENER "\n", 70, &config), 0);
+	assert_int_equal(lvs_config_parse(with_nul, sizeof(with_nul) - 1, &config), 0);
 	assert_string_equal(config.listener_id, "");
 	lvs_config_done(&config);
 }
