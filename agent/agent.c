@@ -13,14 +13,19 @@
 #include "agent/base/text.h"
 #include "agent/definition/grammar.h"
 #include "agent/haproxy/check.h"
+#include "agent/haproxy/listeners.h"
 #include "agent/health/sender.h"
+#include "agent/keepalived/lvs_config.h"
+#include "agent/network/advertise.h"
+#include "agent/targets.h"
 
 #define LOCK_FILE ".amphorad.lock"
+#define CERTIFICATE_FOLDER "certificates"
 
 enum {
 	STOP_OTHER_TIMEOUT_MS = 60000,
 	STOP_HAPROXY_GRACEFUL_MS = 0,
-	RETRY_INTERVAL_MS = 10000,
+	LOOK_AFTER_INTERVAL_MS = 10000,
 };
 
 /* Rules that need more than the option table knows. */
@@ -112,9 +117,16 @@ static void fill_settings(struct agent *agent)
 	settings->run_dir = config->run_dir;
 	settings->haproxy_cmd = config->haproxy_cmd;
 	settings->network_namespace = config->network_namespace[0] ? config->network_namespace : NULL;
+	settings->runtime_updates = config->runtime_updates;
 	settings->hard_stop_after_s = config->hard_stop_after_s;
 	settings->max_old_workers = config->max_old_workers;
 	settings->template = agent->template;
+	settings->lvs_template = agent->lvs_template;
+	settings->render_lvs = (struct render_lvs_settings){
+		.base_path = config->base_path,
+		.network_namespace = config->network_namespace[0] ? config->network_namespace : NULL,
+		.default_vip_address = config->default_vip_address,
+	};
 	settings->supervisor = agent->supervisor;
 	settings->render = (struct render_settings){
 		.default_vip_address = config->default_vip_address,
@@ -126,6 +138,9 @@ static void fill_settings(struct agent *agent)
 		.user_log_facility = config->user_log_facility,
 		.administrative_log_facility = config->administrative_log_facility,
 		.connection_logging = config->connection_logging,
+		.certificates = agent->certificates,
+		.haproxy_major = settings->version.major,
+		.haproxy_minor = settings->version.minor,
 	};
 	choose_user(config, settings);
 }
@@ -138,50 +153,63 @@ static void on_haproxy_event(void *userdata, const struct supervisor_report *rep
 		log_lb(LOG_ERR, report->lb_id, "last words of HAProxy: %s", report->messages);
 }
 
+int agent_health_target(struct instance *instance, struct health_target *ret)
+{
+	_cleanup_(health_target_done) struct health_target target = {0};
+
+	memcpy(target.lb_id, instance->id, sizeof(target.lb_id));
+	target.stats_socket = strdup(instance->stats_socket);
+	target.master_socket = strdup(instance->master_socket);
+	if (!target.stats_socket || !target.master_socket ||
+		instance_leaving(instance, &target.leaving, &target.n_leaving) < 0)
+		return -ENOMEM;
+	*ret = target;
+	target = (struct health_target){0};
+	return 0;
+}
+
 /* The last look at a worker's counters before it is replaced. */
 static void read_counters(void *userdata, const char *lb_id, const char *stats_socket, const char *master_socket)
 {
 	struct agent *agent = userdata;
 	_cleanup_snapshot_ struct health_snapshot *snapshot = NULL;
-	struct health_target target = {
+	_cleanup_(health_target_done) struct health_target target = {0};
+	_cleanup_instance_ struct instance *instance = NULL;
+	struct health_target bare = {
 		.stats_socket = (char *)stats_socket, .master_socket = (char *)master_socket};
+	bool known = registry_get(agent->registry, lb_id, &instance, NULL) == 0 &&
+		agent_health_target(instance, &target) == 0;
 
-	snprintf(target.lb_id, sizeof(target.lb_id), "%s", lb_id);
-	health_snapshot(agent->health, &target, 0, &snapshot, NULL);
+	snprintf(bare.lb_id, sizeof(bare.lb_id), "%s", lb_id);
+	health_snapshot(agent->health, known ? &target : &bare, 0, &snapshot, NULL);
 }
 
-static int list_targets(void *userdata, struct health_target **ret, size_t *ret_n)
+/* Where the VIPs are now. Of two amphorae that share them, keepalived tells, which knows the one that has them. */
+static void advertise_vips(void *userdata, const char *lb_id, const char *text, size_t length)
 {
-	struct agent *agent = userdata;
-	_cleanup_(registry_list_freep) struct instance **instances = NULL;
-	struct health_target *targets;
-	size_t n = 0;
+	const struct agent *agent = userdata;
+	_cleanup_strv_ char **addresses = NULL;
+	_cleanup_cfg_ struct cfg cfg = CFG_INIT;
 
-	if (registry_list(agent->registry, &instances) < 0)
-		return -ENOMEM;
-	while (instances[n])
-		n++;
-	targets = calloc(n + 1, sizeof(*targets));
-	if (!targets)
-		return -ENOMEM;
-	n = 0;
-	for (struct instance **instance = instances; *instance; instance++) {
-		struct health_target *target = &targets[n];
+	(void)lb_id;
+	if (streq(agent->config->loadbalancer_topology, "ACTIVE_STANDBY"))
+		return;
+	if (cfg_parse(text, length, &cfg, NULL) == 0 && cfg_vip_addresses(&cfg, &addresses) == 0)
+		advertise_addresses(agent->instance_settings.network_namespace, addresses);
+}
 
-		if (!instance_should_run(*instance))
-			continue;
-		n++;
-		memcpy(target->lb_id, (*instance)->id, sizeof(target->lb_id));
-		target->stats_socket = strdup((*instance)->stats_socket);
-		target->master_socket = strdup((*instance)->master_socket);
-		if (!target->stats_socket || !target->master_socket) {
-			health_targets_free(targets, n);
-			return -ENOMEM;
-		}
-	}
-	*ret = targets;
-	*ret_n = n;
-	return 0;
+/* The same of a listener of UDP or SCTP. */
+static void advertise_lvs_vips(void *userdata, const char *listener_id)
+{
+	const struct agent *agent = userdata;
+	_cleanup_lvs_config_ struct lvs_config config = LVS_CONFIG_INIT;
+	_cleanup_strv_ char **addresses = NULL;
+	_cleanup_free_ char *text = NULL;
+	size_t length;
+
+	if (keepalived_read_lvs(agent->keepalived, listener_id, &text, &length) == 0 &&
+		lvs_config_parse(text, length, &config) == 0 && lvs_config_vips(&config, &addresses) == 0)
+		advertise_addresses(agent->instance_settings.network_namespace, addresses);
 }
 
 static struct health_options health_options_of(struct agent *agent, const struct config *config)
@@ -192,7 +220,8 @@ static struct health_options health_options_of(struct agent *agent, const struct
 		.heartbeat_key = config->heartbeat_key,
 		.heartbeat_interval_s = (unsigned)config->heartbeat_interval_s,
 		.state_dir_fd = agent->base_fd,
-		.list_targets = list_targets,
+		.list_targets = targets_list,
+		.may_send = targets_may_send,
 		.userdata = agent,
 	};
 }
@@ -240,8 +269,18 @@ static int open_supervisor(struct agent *agent, struct error *err)
 	bool systemd = streq(wanted, "systemd") ||
 		(streq(wanted, "auto") && geteuid() == 0 && supervisor_systemd_is_running());
 
+	agent->keepalived_settings.systemd = systemd;
 	return systemd ? supervisor_systemd_new(on_haproxy_event, agent, &agent->supervisor, err)
 		       : supervisor_direct_new(on_haproxy_event, agent, &agent->supervisor, err);
+}
+
+static int open_certificates(struct agent *agent, struct error *err)
+{
+	_cleanup_free_ char *folder = NULL;
+
+	if (asprintf(&folder, "%s/" CERTIFICATE_FOLDER, agent->config->base_path) < 0)
+		return error_set_errno(err, -ENOMEM, "certificates");
+	return certificate_store_open(folder, &agent->certificates, err);
 }
 
 static int open_haproxy(struct agent *agent, struct error *err)
@@ -255,16 +294,58 @@ static int open_haproxy(struct agent *agent, struct error *err)
 		return error_set(err, ERROR_INVALID, NULL, "HAProxy %s is too old: 2.4 or later is needed",
 			agent->instance_settings.version.text);
 	r = open_supervisor(agent, err);
+	if (r == 0)
+		r = open_certificates(agent, err);
 	if (r < 0)
 		return r;
 	fill_settings(agent);
 	return registry_new(&agent->instance_settings, &agent->registry, err);
 }
 
+/* Before the first HAProxy, which has to find its interfaces. */
+static int open_network(struct agent *agent, struct error *err)
+{
+	const struct config *config = agent->config;
+	const struct network_settings settings = {
+		.network_namespace = config->network_namespace[0] ? config->network_namespace : NULL,
+		.interfaces_dir = config->agent_server_network_dir,
+		.base_path = config->base_path,
+		.tools_dir = config->tools_dir,
+		.active_standby = streq(config->loadbalancer_topology, "ACTIVE_STANDBY"),
+	};
+	int r = network_new(&settings, &agent->network, err);
+
+	return r < 0 ? r : network_prepare(agent->network, err);
+}
+
+static int open_keepalived(struct agent *agent, struct error *err)
+{
+	const struct config *config = agent->config;
+	struct keepalived_settings *settings = &agent->keepalived_settings;
+	int r;
+
+	settings->base_path = config->base_path;
+	settings->run_dir = config->run_dir;
+	settings->tools_dir = config->tools_dir;
+	settings->command = config->keepalived_cmd;
+	settings->network_namespace = config->network_namespace[0] ? config->network_namespace : NULL;
+	settings->log_facility = config->administrative_log_facility;
+	settings->active_standby = streq(config->loadbalancer_topology, "ACTIVE_STANDBY");
+	settings->list_sockets = targets_list_sockets;
+	settings->userdata = agent;
+	settings->after_remove = targets_forget_lvs;
+	settings->after_start = settings->active_standby ? NULL : advertise_lvs_vips;
+	r = keepalived_new(settings, &agent->keepalived, err);
+	agent->instance_settings.keepalived = agent->keepalived;
+	return r;
+}
+
 static int load_template(struct agent *agent, struct error *err)
 {
 	int r = template_load(agent->config->template_dir, "haproxy.cfg", &agent->template, err);
 
+	if (r == 0)
+		r = template_load(agent->config->template_dir, RENDER_LVS_TEMPLATE, &agent->lvs_template, err);
 	return r < 0 ? error_wrap(err, r, "[amphorad] template_dir") : 0;
 }
 
@@ -294,14 +375,18 @@ int agent_new(struct config *config, char **config_files, int fixed_log_level, s
 	agent->config_files = config_files;
 	agent->fixed_log_level = fixed_log_level;
 	agent->heartbeat_interval_s = config->heartbeat_interval_s;
-	agent->retry_at_ms = process_now_ms() + RETRY_INTERVAL_MS;
+	agent->look_after_at_ms = process_now_ms() + LOOK_AFTER_INTERVAL_MS;
 	r = open_folders(agent, err);
 	if (r == 0)
 		r = take_lock(agent, err);
 	if (r == 0)
 		r = load_template(agent, err);
 	if (r == 0)
+		r = open_network(agent, err);
+	if (r == 0)
 		r = open_haproxy(agent, err);
+	if (r == 0)
+		r = open_keepalived(agent, err);
 	if (r < 0)
 		return r;
 	options = health_options_of(agent, config);
@@ -309,8 +394,11 @@ int agent_new(struct config *config, char **config_files, int fixed_log_level, s
 	if (r < 0)
 		return r;
 	agent->instance_settings.before_reload = read_counters;
+	agent->instance_settings.after_start = advertise_vips;
 	agent->instance_settings.userdata = agent;
 	r = registry_load(agent->registry, true, err);
+	if (r == 0)
+		r = keepalived_begin(agent->keepalived, err);
 	if (r == 0)
 		r = health_start(agent->health, err);
 	if (r < 0)
@@ -370,46 +458,50 @@ int agent_reconfigure(struct agent *agent, const char *replacement, size_t lengt
 	return 0;
 }
 
-static void *retry_trouble(void *userdata)
+static void *look_after(void *userdata)
 {
 	struct agent *agent = userdata;
 
-	registry_retry(agent->registry);
-	__atomic_store_n(&agent->retry_running, false, __ATOMIC_RELEASE);
+	registry_look_after(agent->registry);
+	__atomic_store_n(&agent->looks_after, false, __ATOMIC_RELEASE);
 	return NULL;
 }
 
-static void join_retry(struct agent *agent)
+static void join_look_after(struct agent *agent)
 {
-	if (agent->retry_joinable)
-		pthread_join(agent->retry_thread, NULL);
-	agent->retry_joinable = false;
+	if (agent->look_after_joinable)
+		pthread_join(agent->look_after_thread, NULL);
+	agent->look_after_joinable = false;
 }
 
-void agent_retry_trouble(struct agent *agent)
+void agent_look_after(struct agent *agent)
 {
 	int64_t now = process_now_ms();
 
-	if (now < agent->retry_at_ms || __atomic_load_n(&agent->retry_running, __ATOMIC_ACQUIRE))
+	if (now < agent->look_after_at_ms || __atomic_load_n(&agent->looks_after, __ATOMIC_ACQUIRE))
 		return;
-	agent->retry_at_ms = now + RETRY_INTERVAL_MS;
-	join_retry(agent);
-	__atomic_store_n(&agent->retry_running, true, __ATOMIC_RELEASE);
-	agent->retry_joinable = pthread_create(&agent->retry_thread, NULL, retry_trouble, agent) == 0;
-	if (!agent->retry_joinable)
-		__atomic_store_n(&agent->retry_running, false, __ATOMIC_RELEASE);
+	agent->look_after_at_ms = now + LOOK_AFTER_INTERVAL_MS;
+	join_look_after(agent);
+	__atomic_store_n(&agent->looks_after, true, __ATOMIC_RELEASE);
+	agent->look_after_joinable = pthread_create(&agent->look_after_thread, NULL, look_after, agent) == 0;
+	if (!agent->look_after_joinable)
+		__atomic_store_n(&agent->looks_after, false, __ATOMIC_RELEASE);
 }
 
 void agent_free(struct agent *agent)
 {
 	if (!agent)
 		return;
-	join_retry(agent);
+	join_look_after(agent);
 	health_free(agent->health);
+	keepalived_free(agent->keepalived);
 	registry_free(agent->registry);
+	certificate_store_free(agent->certificates);
 	if (agent->supervisor)
 		agent->supervisor->operations->free(agent->supervisor);
+	network_free(agent->network);
 	template_free(agent->template);
+	template_free(agent->lvs_template);
 	close_keep_errno(agent->base_fd);
 	close_keep_errno(agent->lock_fd);
 	config_free(agent->config);
@@ -445,6 +537,14 @@ static int stop_running_agent(struct agent *agent, struct error *err)
 	return take_lock(agent, err);
 }
 
+/* VRRP gives the VIP away when nobody serves it any more, and not before. */
+static int stop_keepalived(struct agent *agent, struct error *err)
+{
+	int r = open_keepalived(agent, err);
+
+	return r < 0 ? r : keepalived_stop_all(agent->keepalived, err);
+}
+
 int agent_stop_all(struct config *config, struct error *err)
 {
 	_cleanup_(agent_freep) struct agent *agent = NULL;
@@ -466,5 +566,5 @@ int agent_stop_all(struct config *config, struct error *err)
 		r = registry_load(agent->registry, false, err);
 	if (r == 0)
 		r = registry_stop_all(agent->registry, STOP_HAPROXY_GRACEFUL_MS, err);
-	return r;
+	return r < 0 ? r : stop_keepalived(agent, err);
 }

@@ -8,6 +8,8 @@
 #include "agent/config.h"
 #include "agent/health/monitor.h"
 #include "agent/instance/registry.h"
+#include "agent/network/network.h"
+#include "agent/keepalived/keepalived.h"
 
 struct tls_context; /* api/tls.h */
 
@@ -16,16 +18,21 @@ struct agent {
 	struct definition_defaults definition_defaults;
 	struct instance_settings instance_settings;
 	struct template *template;
+	struct template *lvs_template;
 	struct supervisor *supervisor;
+	struct certificate_store *certificates;
 	struct registry *registry;
+	struct keepalived_settings keepalived_settings;
+	struct keepalived *keepalived;
 	struct health *health;
+	struct network *network;
 	struct tls_context *tls; /* main's; NULL where the API is not served with TLS */
 	char **config_files;     /* as given on the command line, NULL: the default ones; main's */
 	int64_t heartbeat_interval_s; /* as last configured; agent_heartbeat_interval_s() */
-	pthread_t retry_thread;
-	bool retry_joinable;     /* the thread was started; it ends by itself */
-	bool retry_running;      /* atomic */
-	int64_t retry_at_ms;
+	pthread_t look_after_thread;
+	bool look_after_joinable;     /* the thread was started; it ends by itself */
+	bool looks_after;      /* atomic */
+	int64_t look_after_at_ms;
 	int fixed_log_level;     /* given on the command line, -1: as configured */
 	int base_fd; /* base_path */
 	int lock_fd; /* held as long as we live */
@@ -46,9 +53,12 @@ int agent_reconfigure(struct agent *agent, const char *replacement, size_t lengt
 /* The file that belongs to a controller: the one called amphora-agent.conf, or the last. */
 const char *agent_controller_file(const struct agent *agent);
 
-/* Has what failed at the start tried again every RETRY_INTERVAL_MS, on a thread of its own: it may take long. Called from the
- * main loop every few seconds. */
-void agent_retry_trouble(struct agent *agent);
+/* Has what failed at the start tried again, and what is to be done every few seconds (instance_look_after()), on a thread of
+ * its own: it may take long. Called from the main loop every few seconds. */
+void agent_look_after(struct agent *agent);
+
+/* What health_snapshot() needs to know of a load balancer; health_target_done(). */
+int agent_health_target(struct instance *instance, struct health_target *ret);
 
 int64_t agent_heartbeat_interval_s(const struct agent *agent);
 

@@ -6,6 +6,7 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <ini.h>
+#include <limits.h>
 #include <string.h>
 
 #include "agent/base/fileio.h"
@@ -14,6 +15,9 @@
 
 const char *const config_default_files[] = {
 	"/etc/amphorad/amphorad.conf", "/etc/octavia/amphora-agent.conf", NULL};
+
+#define AUTO "auto"
+#define AMPHORA_NAMESPACE "amphora-haproxy"
 
 #define STRING(section, name, member, value, help)                                                 \
 	{                                                                                          \
@@ -90,7 +94,8 @@ const struct option_row config_options[] = {
 		"this agent's private key and certificate in one PEM file"),
 	STRING("amphora_agent", "agent_tls_protocol", agent_tls_protocol, "TLSv1.2",
 		"lowest version of TLS: TLSv1.2 or TLSv1.3 (lower ones are raised)"),
-	ACCEPTED("amphora_agent", "agent_server_network_dir", "interfaces are not configured through files of the distribution"),
+	STRING("amphora_agent", "agent_server_network_dir", agent_server_network_dir, "/etc/octavia/interfaces",
+		"folder of the files that describe the interfaces of the network namespace"),
 	ACCEPTED("amphora_agent", "agent_request_read_timeout", "the server has time limits of its own"),
 	ACCEPTED("amphora_agent", "amphora_udp_driver", "keepalived_lvs is the only one"),
 
@@ -102,12 +107,13 @@ const struct option_row config_options[] = {
 	STRING("amphorad", "socket_group", socket_group, NULL,
 		"group that may use the unix socket; empty: the agent's own"),
 	STRING("amphorad", "supervisor", supervisor, "auto", "who runs HAProxy: systemd, direct (amphorad itself), or auto"),
-	STRING("amphorad", "network_namespace", network_namespace, NULL,
-		"network namespace of HAProxy; empty: the agent's own"),
+	STRING("amphorad", "network_namespace", network_namespace, AUTO,
+		"network namespace of HAProxy: a name, empty for the agent's own, or auto"),
 	STRING("amphorad", "default_vip_address", default_vip_address, "0.0.0.0",
 		"VIP of a load balancer that names none"),
 	STRING("amphorad", "template_dir", template_dir, TEMPLATE_DIR, "folder of the configuration templates"),
-	STRING("amphorad", "tools_dir", tools_dir, TOOLS_DIR, "folder of ping-wrapper.sh"),
+	STRING("amphorad", "tools_dir", tools_dir, TOOLS_DIR, "folder of ping-wrapper.sh and udp_check.sh"),
+	STRING("amphorad", "keepalived_cmd", keepalived_cmd, DEFAULT_KEEPALIVED_CMD, "the keepalived program"),
 	STRING("amphorad", "run_dir", run_dir, "/run/amphorad", "folder of sockets and process ids of HAProxy"),
 	STRING("amphorad", "haproxy_user", haproxy_user, "haproxy",
 		"user of HAProxy's workers, when amphorad runs as root"),
@@ -115,11 +121,13 @@ const struct option_row config_options[] = {
 		"group of HAProxy's workers, when amphorad runs as root"),
 	STRING("amphorad", "haproxy_log", haproxy_log, "/dev/log",
 		"syslog target of HAProxy: a socket or ADDRESS:PORT; empty: no log"),
+	BOOLEAN("amphorad", "runtime_updates", runtime_updates, "true",
+		"change HAProxy without a reload where it can be changed so"),
 	INTEGER("amphorad", "hard_stop_after_s", hard_stop_after_s, 1, 30 * 86400, "86400",
 		"how long a replaced worker may finish its connections, s"),
 	INTEGER("amphorad", "max_old_workers", max_old_workers, 1, 1000, "16",
-		"reloads that a replaced worker may live through"),
-	INTEGER("amphorad", "worker_threads", worker_threads, 1, 64, "4", "requests handled at once"),
+		"replaced workers that may be left; of more, the oldest ones are ended"),
+	INTEGER("amphorad", "worker_threads", worker_threads, 1, 64, "16", "requests handled at once"),
 	INTEGER("amphorad", "max_connections", max_connections, 8, 65536, "512",
 		"connections of each listening socket"),
 	{.name = NULL},
@@ -417,6 +425,29 @@ static int check_account(const char *name, const char *value, struct error *err)
 	return 0;
 }
 
+/* "auto": as Octavia's agent has it, where Octavia's file says which amphora this is. */
+static int settle_namespace(struct config *config, struct error *err)
+{
+	static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-";
+	const char *name = config->network_namespace;
+	char *chosen;
+
+	if (streq(name, AUTO)) {
+		chosen = strdup(config->amphora_id[0] ? AMPHORA_NAMESPACE : "");
+		if (!chosen)
+			return error_set_errno(err, -ENOMEM, "network_namespace");
+		free(config->network_namespace);
+		config->network_namespace = chosen;
+		return 0;
+	}
+	/* It becomes a file name, and an argument in a unit of systemd. */
+	if (strspn(name, allowed) != strlen(name) || strlen(name) > NAME_MAX || name[0] == '.' || name[0] == '-')
+		return error_set(err, ERROR_INVALID, NULL,
+			"[amphorad] network_namespace must be a name of letters, digits, '_', '.' and '-', not \"%s\"",
+			name);
+	return 0;
+}
+
 static int check_absolute(const char *name, const char *value, struct error *err)
 {
 	if (value[0] != '/')
@@ -434,6 +465,7 @@ int config_check(struct config *config, struct error *err)
 	} paths[] = {
 		{"[haproxy_amphora] base_path", config->base_path},
 		{"[haproxy_amphora] base_cert_dir", config->base_cert_dir},
+		{"[amphora_agent] agent_server_network_dir", config->agent_server_network_dir},
 		{"[amphorad] template_dir", config->template_dir},
 		{"[amphorad] tools_dir", config->tools_dir},
 		{"[amphorad] run_dir", config->run_dir},
@@ -454,9 +486,9 @@ int config_check(struct config *config, struct error *err)
 		r = check_account("[amphorad] haproxy_group", config->haproxy_group, err);
 	if (r < 0)
 		return r;
-	if (config->network_namespace[0])
-		return error_set(err, ERROR_INVALID, NULL,
-			"[amphorad] network_namespace is not supported by this version: leave it empty");
+	r = settle_namespace(config, err);
+	if (r < 0)
+		return r;
 	if (config->controller_ip_port_list[0] && !config->heartbeat_key[0])
 		return error_set(err, ERROR_INVALID, NULL,
 			"[health_manager] heartbeat_key is needed to send heartbeats to controller_ip_port_list");

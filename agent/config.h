@@ -37,6 +37,7 @@ struct config {
 	char *agent_server_ca;
 	char *agent_server_cert;
 	char *agent_tls_protocol;
+	char *agent_server_network_dir;
 	int64_t administrative_log_facility;
 	int64_t user_log_facility;
 	/* [controller_worker] */
@@ -49,10 +50,12 @@ struct config {
 	char *default_vip_address;
 	char *template_dir;
 	char *tools_dir;
+	char *keepalived_cmd;
 	char *run_dir;
 	char *haproxy_user;
 	char *haproxy_group;
 	char *haproxy_log;
+	bool runtime_updates;
 	int64_t hard_stop_after_s;
 	int64_t max_old_workers;
 	int64_t worker_threads;
@@ -86,7 +89,7 @@ int config_new(struct config **ret, struct error *err);
 int config_read(struct config *config, const char *path, struct error *err);
 /* The same from memory; "name" stands for the file in messages. */
 int config_read_text(struct config *config, const char *name, const char *text, size_t length, struct error *err);
-/* The rules between options, after the last file. */
+/* The rules between options, after the last file; "auto" becomes what it means. */
 int config_check(struct config *config, struct error *err);
 void config_free(struct config *config);
 DEFINE_CLEANUP(struct config *, config_free);

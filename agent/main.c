@@ -75,15 +75,15 @@ static int on_supervisor(sd_event_source *source, int fd, uint32_t events, void 
 	return 0;
 }
 
-/* Whether some load balancer is in trouble. */
-static bool notify_status(struct daemon *daemon)
+/* Tells systemd whether some load balancer is in trouble. */
+static void notify_status(struct daemon *daemon)
 {
 	_cleanup_(registry_list_freep) struct instance **instances = NULL;
 	size_t n = 0, troubled = 0;
 	char status[128];
 
 	if (registry_list(daemon->agent->registry, &instances) < 0)
-		return false;
+		return;
 	for (; instances[n]; n++) {
 		_cleanup_free_ char *trouble = instance_trouble(instances[n]);
 
@@ -95,7 +95,6 @@ static bool notify_status(struct daemon *daemon)
 		memcpy(daemon->status, status, sizeof(status));
 		sd_notify(0, status);
 	}
-	return troubled > 0;
 }
 
 static bool health_is_stuck(const struct daemon *daemon)
@@ -119,8 +118,8 @@ static int on_status(sd_event_source *source, uint64_t now_us, void *userdata)
 		else
 			sd_notify(0, "WATCHDOG=1");
 	}
-	if (notify_status(daemon))
-		agent_retry_trouble(daemon->agent);
+	notify_status(daemon);
+	agent_look_after(daemon->agent);
 	sd_event_source_set_time(source, now_us + interval);
 	return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 }

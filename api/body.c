@@ -15,14 +15,14 @@ static int refuse_busy(struct error *err)
 	return error_set(err, ERROR_BUSY, NULL, "too much is being uploaded at once; try again");
 }
 
-static bool is_spooled(const struct body_budget *budget, size_t length)
+static bool is_spooled(const struct body_budget *budget, bool secret, size_t length)
 {
-	return budget->spool_dir && length > SPOOL_BYTES;
+	return budget->spool_dir && !secret && length > SPOOL_BYTES;
 }
 
-int body_check_budget(struct body_budget *budget, size_t length, struct error *err)
+int body_check_budget(struct body_budget *budget, bool secret, size_t length, struct error *err)
 {
-	bool spooled = is_spooled(budget, length);
+	bool spooled = is_spooled(budget, secret, length);
 	size_t used = atomic_load(spooled ? &budget->spooled : &budget->used);
 	size_t max = spooled ? budget->spool_max : budget->max;
 
@@ -53,6 +53,24 @@ static size_t next_allocation(const struct body *body, size_t wanted, size_t exp
 	return allocated < wanted ? wanted : allocated;
 }
 
+/* A secret is moved by hand: realloc() would leave a copy behind. */
+static char *grow(struct body *body, size_t allocated)
+{
+	char *data;
+
+	if (!body->secret)
+		return realloc(body->data, allocated);
+	data = malloc(allocated);
+	if (!data)
+		return NULL;
+	if (body->data) {
+		memcpy(data, body->data, body->length);
+		explicit_bzero(body->data, body->length);
+		free(body->data);
+	}
+	return data;
+}
+
 static int append_to_memory(struct body *body, const void *bytes, size_t length, size_t expected, struct error *err)
 {
 	if (body->length + length + 1 > body->allocated) {
@@ -62,7 +80,7 @@ static int append_to_memory(struct body *body, const void *bytes, size_t length,
 
 		if (!take(&body->budget->used, body->budget->max, more))
 			return refuse_busy(err);
-		data = realloc(body->data, allocated);
+		data = grow(body, allocated);
 		if (!data) {
 			atomic_fetch_sub(&body->budget->used, more);
 			return refuse_busy(err);
@@ -78,6 +96,8 @@ static int append_to_memory(struct body *body, const void *bytes, size_t length,
 
 static void free_memory(struct body *body)
 {
+	if (body->secret && body->data)
+		explicit_bzero(body->data, body->length);
 	free(TAKE_PTR(body->data));
 	atomic_fetch_sub(&body->budget->used, body->allocated);
 	body->allocated = 0;
@@ -120,7 +140,7 @@ int body_append(struct body *body, const void *bytes, size_t length, size_t max,
 		return error_set(err, ERROR_TOO_LARGE, NULL,
 			"the body is too large; at most %zu bytes are taken here", max);
 	if (body->spool_fd < 0 &&
-		is_spooled(body->budget, expected > body->length + length ? expected : body->length + length)) {
+		is_spooled(body->budget, body->secret, expected > body->length + length ? expected : body->length + length)) {
 		r = begin_spool(body, err);
 		if (r < 0)
 			return r;

@@ -8,6 +8,7 @@
  */
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "agent/base/error.h"
@@ -28,6 +29,7 @@ struct body {
 	size_t length;
 	size_t allocated; /* counted in the budget */
 	int spool_fd;     /* -1: in memory */
+	bool secret;      /* holds a key: never in a file, and wiped; set before the first byte */
 	size_t mapped;    /* bytes of the file that "data" is a view of, after body_finish() */
 };
 
@@ -35,7 +37,7 @@ struct body {
 
 /* ERROR_BUSY if a body of this length cannot fit now. Reserves nothing: a client that only
  * announces takes no memory. */
-int body_check_budget(struct body_budget *budget, size_t length, struct error *err);
+int body_check_budget(struct body_budget *budget, bool secret, size_t length, struct error *err);
 
 /* ERROR_TOO_LARGE over "max", ERROR_BUSY over the budget. "expected" is the announced length, 0 if
  * it is not known. */

@@ -164,11 +164,12 @@ static int judge(struct exchange *exchange, const struct framing *framing, long 
 	r = request_values_parse_query(&exchange->values, exchange->query, err);
 	if (r < 0)
 		return r;
+	exchange->body.secret = router_body_is_secret(exchange->match.route);
 	r = router_check_body(exchange->match.route, framing->content_type, length, err);
 	if (r < 0 || length <= 0)
 		return r;
 	exchange->expected = (size_t)length;
-	return body_check_budget(&exchange->shared->budget, exchange->expected, err);
+	return body_check_budget(&exchange->shared->budget, exchange->body.secret, exchange->expected, err);
 }
 
 static enum MHD_Result answer(struct exchange *exchange);

@@ -208,18 +208,47 @@ enum error_style router_style_of(const char *path)
 		: ERROR_STYLE_AMPHORA;
 }
 
-/* "application/json", perhaps with parameters (RFC 9110, section 8.3.1). */
-static bool is_json_type(const char *content_type)
+/* Perhaps with parameters (RFC 9110, section 8.3.1). */
+static bool is_type(const char *content_type, const char *type)
 {
-	static const char json[] = "application/json";
 	const char *rest;
 
 	content_type += strspn(content_type, " \t");
-	if (strncasecmp(content_type, json, strlen(json)) != 0)
+	if (strncasecmp(content_type, type, strlen(type)) != 0)
 		return false;
-	rest = content_type + strlen(json);
+	rest = content_type + strlen(type);
 	rest += strspn(rest, " \t");
 	return *rest == '\0' || *rest == ';';
+}
+
+/* application/pem-certificate-chain is the registered one (RFC 8555, section 9.1); the others are what files and clients go by. */
+static bool is_pem_type(const char *content_type)
+{
+	static const char *const types[] = {"application/x-pem-file", "application/pem-certificate-chain",
+		"application/x-x509-ca-cert", "application/octet-stream", "text/plain"};
+
+	for (size_t i = 0; i < ELEMENTSOF(types); i++)
+		if (is_type(content_type, types[i]))
+			return true;
+	return false;
+}
+
+static int check_type(const struct route *route, const char *content_type, struct error *err)
+{
+	if (!content_type || !*content_type)
+		return 0;
+	if (route->body == BODY_JSON && !is_type(content_type, "application/json"))
+		return error_set(err, ERROR_MEDIA_TYPE, NULL,
+			"a body of type '%.64s'; send JSON with Content-Type: application/json", content_type);
+	if (route->body == BODY_PEM && !is_pem_type(content_type))
+		return error_set(err, ERROR_MEDIA_TYPE, NULL,
+			"a body of type '%.64s'; send PEM with Content-Type: application/x-pem-file", content_type);
+	return 0;
+}
+
+bool router_body_is_secret(const struct route *route)
+{
+	return route->body == BODY_SECRET || route->body == BODY_PEM;
 }
 
 int router_check_body(const struct route *route, const char *content_type, long long content_length,
@@ -237,10 +266,5 @@ int router_check_body(const struct route *route, const char *content_type, long 
 		return error_set(err, ERROR_TOO_LARGE, NULL,
 			"a body of %lld bytes; at most %zu are taken here", content_length,
 			route->max_body);
-	if (route->body == BODY_JSON && content_type && *content_type &&
-		!is_json_type(content_type))
-		return error_set(err, ERROR_MEDIA_TYPE, NULL,
-			"a body of type '%.64s'; send JSON with Content-Type: application/json",
-			content_type);
-	return 0;
+	return check_type(route, content_type, err);
 }

@@ -23,6 +23,8 @@ enum body_kind {
 	BODY_NONE, /* a body is refused with 400 (an empty one is fine) */
 	BODY_JSON, /* application/json, or no content type at all */
 	BODY_ANY,  /* whatever is sent */
+	BODY_SECRET, /* the same, with a key in it: kept in memory, wiped afterwards */
+	BODY_PEM,    /* PEM, with a key in it, of one of the types under which such files are sent */
 };
 
 typedef int (*route_handler)(
@@ -55,6 +57,9 @@ int router_find(const struct route *table, const char *method, const char *path,
 	struct route_match *ret, char **ret_allow, struct error *err);
 void route_match_done(struct route_match *match);
 enum error_style router_style_of(const char *path);
+
+/* Whether a body is to leave no traces. */
+bool router_body_is_secret(const struct route *route);
 
 /* Judges the headers of a body before it is read. content_length is -1 when chunked or absent. */
 int router_check_body(const struct route *route, const char *content_type, long long content_length,

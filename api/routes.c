@@ -3,16 +3,20 @@
 #include "api/amphora_v1/handlers.h"
 #include "api/common.h"
 #include "api/lbaas_v2/handlers.h"
+#include "api/metrics.h"
 #include "api/router.h"
 
 /* Every route of the agent: the two doors, and what belongs to both. */
 
 #define CERTIFICATE "/1.0/loadbalancer/{loadbalancer_id}/certificates/{filename}"
+#define STORED "/v2/lbaas/certificates/{name}"
 #define LB "/v2/lbaas/loadbalancers/{loadbalancer_id}"
 
 const struct route routes[] = {
 	{"GET", "/", common_get_versions, BODY_NONE, 0, ERROR_STYLE_AMPHORA, "versions of the APIs"},
 	{"GET", "/healthz", common_get_healthz, BODY_NONE, 0, ERROR_STYLE_AMPHORA, "whether the agent answers"},
+	{"GET", "/metrics", metrics_get, BODY_NONE, 0, ERROR_STYLE_AMPHORA,
+		"the agent and its load balancers, for Prometheus"},
 
 	{"GET", "/v2/lbaas/loadbalancers", lbaas_list_load_balancers, BODY_NONE, 0, ERROR_STYLE_LBAAS,
 		"all load balancers"},
@@ -29,6 +33,12 @@ const struct route routes[] = {
 	{"DELETE", LB "/definition", lbaas_delete_definition, BODY_NONE, 0, ERROR_STYLE_LBAAS,
 		"deletes the whole load balancer"},
 
+	{"GET", "/v2/lbaas/certificates", lbaas_list_certificates, BODY_NONE, 0, ERROR_STYLE_LBAAS, "all certificates"},
+	{"PUT", STORED, lbaas_put_certificate, BODY_PEM, CERTIFICATE_BODY_LIMIT, ERROR_STYLE_LBAAS,
+		"stores or replaces a certificate"},
+	{"GET", STORED, lbaas_get_certificate, BODY_NONE, 0, ERROR_STYLE_LBAAS, "what a certificate says"},
+	{"DELETE", STORED, lbaas_delete_certificate, BODY_NONE, 0, ERROR_STYLE_LBAAS, "removes a certificate"},
+
 	{"GET", "/1.0/info", amphora_get_info, BODY_NONE, 0, ERROR_STYLE_AMPHORA, "versions of this amphora"},
 	{"GET", "/1.0/details", amphora_get_details, BODY_NONE, 0, ERROR_STYLE_AMPHORA,
 		"versions, resources and listeners of this amphora"},
@@ -41,15 +51,31 @@ const struct route routes[] = {
 		ERROR_STYLE_AMPHORA, "start, stop or reload HAProxy"},
 	{"DELETE", "/1.0/listeners/{loadbalancer_id}", amphora_delete_listener, BODY_ANY, LIMIT_SMALL_BODY_BYTES,
 		ERROR_STYLE_AMPHORA, "deletes an uploaded load balancer"},
+	{"PUT", "/1.0/listeners/{amphora_id}/{listener_id}/udp_listener", amphora_put_lvs, BODY_ANY, LIMIT_BODY_BYTES,
+		ERROR_STYLE_AMPHORA, "uploads the keepalived configuration of a UDP or SCTP listener"},
+	{"GET", "/1.0/listeners/{listener_id}/udp_listener", amphora_get_lvs, BODY_NONE, 0, ERROR_STYLE_AMPHORA,
+		"the uploaded keepalived configuration of a UDP or SCTP listener"},
+	{"PUT", "/1.0/vrrp/upload", amphora_put_vrrp, BODY_ANY, LIMIT_CONFIG_BYTES, ERROR_STYLE_AMPHORA,
+		"uploads the keepalived configuration of VRRP"},
+	{"PUT", "/1.0/vrrp/{action}", amphora_put_vrrp_action, BODY_ANY, LIMIT_SMALL_BODY_BYTES, ERROR_STYLE_AMPHORA,
+		"start, stop or reload keepalived for VRRP"},
 	{"PUT", CERTIFICATE, amphora_put_certificate, BODY_ANY, LIMIT_BODY_BYTES, ERROR_STYLE_AMPHORA,
 		"stores a certificate"},
 	{"GET", CERTIFICATE, amphora_get_certificate, BODY_NONE, 0, ERROR_STYLE_AMPHORA,
 		"the MD5 sum of a stored certificate"},
 	{"DELETE", CERTIFICATE, amphora_delete_certificate, BODY_ANY, LIMIT_SMALL_BODY_BYTES, ERROR_STYLE_AMPHORA,
 		"deletes a stored certificate"},
-	{"PUT", "/1.0/config", amphora_put_config, BODY_ANY, LIMIT_CONFIG_BYTES, ERROR_STYLE_AMPHORA,
+	{"POST", "/1.0/plug/vip/{vip}", amphora_post_vip, BODY_ANY, LIMIT_CONFIG_BYTES, ERROR_STYLE_AMPHORA,
+		"takes the VIP's port into the network namespace"},
+	{"POST", "/1.0/plug/network", amphora_post_network, BODY_ANY, LIMIT_CONFIG_BYTES, ERROR_STYLE_AMPHORA,
+		"takes another port into the network namespace, or changes one that is there"},
+	{"GET", "/1.0/interface/{ip}", amphora_get_interface, BODY_NONE, 0, ERROR_STYLE_AMPHORA,
+		"the name of the interface that has an address"},
+	{"PUT", "/1.0/interface/{ip}/rules", amphora_put_rules, BODY_ANY, LIMIT_BODY_BYTES, ERROR_STYLE_AMPHORA,
+		"replaces the firewall rules of an interface"},
+	{"PUT", "/1.0/config", amphora_put_config, BODY_SECRET, LIMIT_CONFIG_BYTES, ERROR_STYLE_AMPHORA,
 		"replaces amphora-agent.conf"},
-	{"PUT", "/1.0/certificate", amphora_put_server_certificate, BODY_ANY, LIMIT_CONFIG_BYTES,
+	{"PUT", "/1.0/certificate", amphora_put_server_certificate, BODY_SECRET, LIMIT_CONFIG_BYTES,
 		ERROR_STYLE_AMPHORA, "replaces this agent's certificate"},
 	{.method = NULL},
 };

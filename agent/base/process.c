@@ -2,6 +2,8 @@
 #include "agent/base/process.h"
 
 #include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
@@ -11,6 +13,7 @@
 #include <time.h>
 
 #include "agent/base/fileio.h"
+#include "agent/base/namespace.h"
 #include "agent/base/text.h"
 
 #ifndef P_PIDFD
@@ -18,6 +21,8 @@
 #endif
 
 extern char **environ;
+
+enum { PROC_FILE_MAX = 64 * 1024 };
 
 int64_t process_now_ms(void)
 {
@@ -93,9 +98,35 @@ int process_start_time(pid_t pid, uint64_t *ret_ticks)
 	return 0;
 }
 
-static int spawn(const char *const *argv, const char *directory, int output_fd, bool new_session,
-	pid_t *ret_pid)
+struct spawn {
+	const char *const *argv;
+	const char *directory;
+	int input_fd; /* -1: /dev/null */
+	int output_fd;
+	bool new_session;
+	pid_t pid; /* the result */
+};
+
+static int add_actions(posix_spawn_file_actions_t *actions, const struct spawn *spawn)
 {
+	int r;
+
+	r = spawn->input_fd < 0
+		? posix_spawn_file_actions_addopen(actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0)
+		: posix_spawn_file_actions_adddup2(actions, spawn->input_fd, STDIN_FILENO);
+	if (r == 0)
+		r = posix_spawn_file_actions_adddup2(actions, spawn->output_fd, STDOUT_FILENO);
+	if (r == 0)
+		r = posix_spawn_file_actions_adddup2(actions, spawn->output_fd, STDERR_FILENO);
+	if (r == 0 && spawn->directory)
+		r = posix_spawn_file_actions_addchdir_np(actions, spawn->directory);
+	return r;
+}
+
+/* In the namespaces of the calling thread. */
+static int run_spawn(void *userdata)
+{
+	struct spawn *spawn = userdata;
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attributes;
 	sigset_t none, all;
@@ -115,36 +146,44 @@ static int spawn(const char *const *argv, const char *directory, int output_fd, 
 	posix_spawnattr_setsigdefault(&attributes, &all);
 	posix_spawnattr_setflags(&attributes,
 		(short)(POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
-			(new_session ? POSIX_SPAWN_SETSID : 0)));
-	posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-	posix_spawn_file_actions_adddup2(&actions, output_fd, STDOUT_FILENO);
-	posix_spawn_file_actions_adddup2(&actions, output_fd, STDERR_FILENO);
-	if (directory)
-		posix_spawn_file_actions_addchdir_np(&actions, directory);
-
-	r = posix_spawnp(ret_pid, argv[0], &actions, &attributes, (char *const *)argv, environ);
+			(spawn->new_session ? POSIX_SPAWN_SETSID : 0)));
+	r = add_actions(&actions, spawn);
+	if (r == 0)
+		r = posix_spawnp(
+			&spawn->pid, spawn->argv[0], &actions, &attributes, (char *const *)spawn->argv, environ);
 	posix_spawnattr_destroy(&attributes);
 	posix_spawn_file_actions_destroy(&actions);
 	return -r;
 }
 
-int process_spawn_detached(const char *const *argv, int output_fd, pid_t *ret_pid, int *ret_pidfd)
+static int spawn_in(int namespace_fd, struct spawn *spawn)
 {
-	pid_t pid;
+	return namespace_fd < 0 ? run_spawn(spawn) : namespace_run(namespace_fd, run_spawn, spawn);
+}
+
+int process_spawn_detached_in(
+	int namespace_fd, const char *const *argv, int output_fd, pid_t *ret_pid, int *ret_pidfd)
+{
+	struct spawn spawn = {.argv = argv, .input_fd = -1, .output_fd = output_fd, .new_session = true};
 	int r;
 
-	r = spawn(argv, NULL, output_fd, true, &pid);
+	r = spawn_in(namespace_fd, &spawn);
 	if (r < 0)
 		return r;
 	/* It cannot be reaped by anyone before we did, so the number is still its own. */
-	r = process_open(pid, ret_pidfd);
+	r = process_open(spawn.pid, ret_pidfd);
 	if (r < 0) {
-		kill(pid, SIGKILL);
-		waitpid(pid, NULL, 0);
+		kill(spawn.pid, SIGKILL);
+		waitpid(spawn.pid, NULL, 0);
 		return r;
 	}
-	*ret_pid = pid;
+	*ret_pid = spawn.pid;
 	return 0;
+}
+
+int process_spawn_detached(const char *const *argv, int output_fd, pid_t *ret_pid, int *ret_pidfd)
+{
+	return process_spawn_detached_in(-1, argv, output_fd, ret_pid, ret_pidfd);
 }
 
 /* Reads what the program writes until it closes its output or the deadline passes. */
@@ -178,28 +217,29 @@ static int collect_output(int fd, int64_t deadline, size_t max_output, struct te
 	}
 }
 
-int process_run(const char *const *argv, const char *directory, int timeout_ms, size_t max_output,
-	struct process_result *ret)
+int process_run_with(const char *const *argv, const struct process_options *options, int timeout_ms,
+	size_t max_output, struct process_result *ret)
 {
+	struct spawn spawn = {.argv = argv, .directory = options->directory, .input_fd = options->input_fd};
 	_cleanup_close_ int read_fd = -1, write_fd = -1, pidfd = -1;
 	_cleanup_text_ struct text output = TEXT_INIT;
 	int64_t deadline = process_now_ms() + timeout_ms;
 	struct process_result result = PROCESS_RESULT_INIT;
 	int pipe_fds[2], status = 0, r;
-	pid_t pid;
 
 	if (pipe2(pipe_fds, O_CLOEXEC) < 0)
 		return -errno;
 	read_fd = pipe_fds[0];
 	write_fd = pipe_fds[1];
-	r = spawn(argv, directory, write_fd, false, &pid);
+	spawn.output_fd = write_fd;
+	r = spawn_in(options->namespace_fd, &spawn);
 	if (r < 0)
 		return r;
 	close(TAKE_FD(write_fd));
 
 	r = collect_output(read_fd, deadline, max_output, &output);
 	if (r == 0) {
-		r = process_open(pid, &pidfd);
+		r = process_open(spawn.pid, &pidfd);
 		if (r == 0) {
 			struct pollfd poll_fd = {.fd = pidfd, .events = POLLIN};
 			int64_t left = deadline - process_now_ms();
@@ -209,8 +249,8 @@ int process_run(const char *const *argv, const char *directory, int timeout_ms, 
 		}
 	}
 	if (r < 0)
-		kill(pid, SIGKILL); /* our child, not reaped yet: the number is its own */
-	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		kill(spawn.pid, SIGKILL); /* our child, not reaped yet: the number is its own */
+	while (waitpid(spawn.pid, &status, 0) < 0 && errno == EINTR)
 		;
 	if (r < 0 && r != -ETIMEDOUT)
 		return r;
@@ -222,5 +262,55 @@ int process_run(const char *const *argv, const char *directory, int timeout_ms, 
 	if (r < 0)
 		return r;
 	*ret = result;
+	return 0;
+}
+
+int process_run(const char *const *argv, const char *directory, int timeout_ms, size_t max_output,
+	struct process_result *ret)
+{
+	struct process_options options = PROCESS_OPTIONS_INIT;
+
+	options.directory = directory;
+	return process_run_with(argv, &options, timeout_ms, max_output, ret);
+}
+
+/* The first number behind a name in a text. */
+static bool find_number(const char *text, const char *name, uint64_t *ret)
+{
+	const char *line = strstr(text, name);
+
+	return line && sscanf(line + strlen(name), "%" SCNu64, ret) == 1;
+}
+
+int process_memory(pid_t pid, uint64_t *ret_bytes)
+{
+	_cleanup_free_ char *rollup = NULL, *statm = NULL;
+	uint64_t kilobytes, pages;
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/smaps_rollup", (int)pid);
+	if (fileio_read(AT_FDCWD, path, PROC_FILE_MAX, &rollup, NULL) == 0 &&
+		find_number(rollup, "\nPss:", &kilobytes)) {
+		*ret_bytes = kilobytes * 1024;
+		return 0;
+	}
+	snprintf(path, sizeof(path), "/proc/%d/statm", (int)pid);
+	if (fileio_read(AT_FDCWD, path, PROC_FILE_MAX, &statm, NULL) < 0 || !find_number(statm, " ", &pages))
+		return -ESRCH;
+	*ret_bytes = pages * (uint64_t)sysconf(_SC_PAGESIZE);
+	return 0;
+}
+
+int process_parent(pid_t pid, pid_t *ret_parent)
+{
+	_cleanup_free_ char *status = NULL;
+	uint64_t parent;
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
+	if (fileio_read(AT_FDCWD, path, PROC_FILE_MAX, &status, NULL) < 0 || !find_number(status, "\nPPid:", &parent) ||
+		parent > INT_MAX)
+		return -ESRCH;
+	*ret_parent = (pid_t)parent;
 	return 0;
 }

@@ -28,9 +28,24 @@ void process_result_done(struct process_result *result);
 int process_run(const char *const *argv, const char *directory, int timeout_ms, size_t max_output,
 	struct process_result *ret);
 
+struct process_options {
+	int namespace_fd;      /* network namespace, -1: ours */
+	const char *directory; /* NULL: ours */
+	int input_fd;          /* stdin, -1: /dev/null */
+};
+#define PROCESS_OPTIONS_INIT ((struct process_options){.namespace_fd = -1, .input_fd = -1})
+
+/* The same with more to choose. */
+int process_run_with(const char *const *argv, const struct process_options *options, int timeout_ms,
+	size_t max_output, struct process_result *ret);
+
 /* Starts a program in a session of its own that outlives us, stdin from /dev/null, stdout and stderr to "output_fd".
  * The pidfd is the caller's. */
 int process_spawn_detached(const char *const *argv, int output_fd, pid_t *ret_pid, int *ret_pidfd);
+
+/* The same in a network namespace, -1: ours. */
+int process_spawn_detached_in(
+	int namespace_fd, const char *const *argv, int output_fd, pid_t *ret_pid, int *ret_pidfd);
 
 /* pidfd_open(2): refers to that very process even after its number is reused. -ESRCH if there is none. */
 int process_open(pid_t pid, int *ret_pidfd);
@@ -44,6 +59,12 @@ int process_wait_exit(int pidfd, int timeout_ms);
 /* Start time in clock ticks since boot (proc(5), field 22 of stat). With the pid it names a process for as long as the
  * machine runs. */
 int process_start_time(pid_t pid, uint64_t *ret_ticks);
+
+/* Memory that a process has for itself, and its share of what it has in common with others (PSS, proc(5), smaps_rollup); all
+ * that it has (RSS) where that may not be read. */
+int process_memory(pid_t pid, uint64_t *ret_bytes);
+
+int process_parent(pid_t pid, pid_t *ret_parent);
 
 /* Monotonic time in milliseconds. */
 int64_t process_now_ms(void);

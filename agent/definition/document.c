@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "agent/definition/fields.h"
+#include "agent/definition/values.h"
 
 #include <stdarg.h>
 #include <string.h>
-#include <strings.h>
 
 #include "agent/base/text.h"
-#include "agent/definition/limits.h"
 
 /* Walks the field tables: JSON to struct, and freeing. The way back is serialise.c; rules between fields are in check.c. */
 
@@ -41,277 +39,6 @@ int location_error(const struct location *where, enum error_code code, struct er
 	return error_set(err, code, text_peek(&pointer), "%s", message ? message : "no memory");
 }
 
-static const char *json_kind(const json_t *json)
-{
-	switch (json_typeof(json)) {
-	case JSON_OBJECT:
-		return "an object";
-	case JSON_ARRAY:
-		return "an array";
-	case JSON_STRING:
-		return "a string";
-	case JSON_INTEGER:
-	case JSON_REAL:
-		return "a number";
-	case JSON_TRUE:
-	case JSON_FALSE:
-		return "a boolean";
-	default:
-		return "null";
-	}
-}
-
-static int wrong_type(const struct location *where, const json_t *json, const char *wanted, struct error *err)
-{
-	return location_error(where, ERROR_INVALID, err, "must be %s, not %s", wanted, json_kind(json));
-}
-
-/* Characters of UTF-8 text (jansson has checked the encoding). */
-static int64_t characters(const char *value)
-{
-	int64_t count = 0;
-
-	for (const char *p = value; *p; p++)
-		count += ((unsigned char)*p & 0xc0) != 0x80;
-	return count;
-}
-
-/* A string that is safe to keep: within the limits and without control characters. */
-static int check_text(const char *value, size_t length, int64_t minimum, int64_t maximum,
-	const struct location *where, struct error *err)
-{
-	int64_t count = characters(value);
-
-	if (text_has_control(value, length))
-		return location_error(where, ERROR_INVALID, err, "must not have control characters");
-	if (count < minimum)
-		return location_error(where, ERROR_INVALID, err, "must not be empty");
-	if (count > maximum)
-		return location_error(where, ERROR_INVALID, err,
-			"has %lld characters, more than the %lld that are allowed", (long long)count,
-			(long long)maximum);
-	return 0;
-}
-
-static int parse_string(const struct field *field, const json_t *json, const struct location *where, char **ret,
-	struct error *err)
-{
-	const char *value = json_string_value(json);
-	const char *wanted;
-	int r;
-
-	if (!value)
-		return wrong_type(where, json, "a string", err);
-	r = check_text(value, json_string_length(json), field->minimum, field->maximum, where, err);
-	if (r < 0)
-		return r;
-	wanted = field->check ? field->check(value) : NULL;
-	if (wanted)
-		return location_error(where, ERROR_INVALID, err, "%s", wanted);
-	*ret = strdup(value);
-	return *ret ? 0 : -ENOMEM;
-}
-
-static int parse_uuid(const json_t *json, const struct location *where, const char **ret, struct error *err)
-{
-	const char *value = json_string_value(json);
-
-	if (!value)
-		return wrong_type(where, json, "a UUID", err);
-	if (!text_is_uuid(value))
-		return location_error(where, ERROR_INVALID, err,
-			"must be a UUID in lower case, like 9f2c1d5e-0b7a-4a55-8a3e-3f0c6c1b2a10");
-	*ret = value;
-	return 0;
-}
-
-static int parse_address(const json_t *json, const struct location *where, char **ret, struct error *err)
-{
-	const char *value = json_string_value(json);
-	int r;
-
-	if (!value)
-		return wrong_type(where, json, "an IP address", err);
-	r = grammar_address(value, ret);
-	if (r == -EINVAL)
-		return location_error(where, ERROR_INVALID, err, "must be an IPv4 or IPv6 address");
-	return r;
-}
-
-static int parse_bool(const json_t *json, const struct location *where, bool *ret, struct error *err)
-{
-	const char *value = json_string_value(json);
-
-	if (json_is_boolean(json)) {
-		*ret = json_is_true(json);
-		return 0;
-	}
-	if (value && text_to_bool(value, ret) == 0)
-		return 0;
-	return wrong_type(where, json, "true or false", err);
-}
-
-/* Octavia's clients send numbers as strings too. */
-static int parse_integer(const struct field *field, const json_t *json, const struct location *where, int64_t *ret,
-	struct error *err)
-{
-	const char *text = json_string_value(json);
-	int64_t value;
-
-	if (json_is_integer(json))
-		value = json_integer_value(json);
-	else if (!text || text_to_int64(text, &value) < 0)
-		return wrong_type(where, json, "an integer", err);
-	if (value < field->minimum || value > field->maximum)
-		return location_error(where, ERROR_INVALID, err, "%lld is not between %lld and %lld",
-			(long long)value, (long long)field->minimum, (long long)field->maximum);
-	*ret = value;
-	return 0;
-}
-
-static int find_choice(const char *const *choices, const char *value)
-{
-	for (int i = 0; choices[i]; i++)
-		if (streq(choices[i], value))
-			return i;
-	return -1;
-}
-
-static int choice_error(const char *const *choices, const struct location *where, struct error *err)
-{
-	_cleanup_text_ struct text list = TEXT_INIT;
-
-	for (size_t i = 0; choices[i]; i++)
-		text_printf(&list, "%s%s", i ? ", " : "", choices[i]);
-	return location_error(where, ERROR_INVALID, err, "must be one of %s", text_peek(&list));
-}
-
-static int parse_enum(const struct field *field, const json_t *json, const struct location *where, int *ret,
-	struct error *err)
-{
-	const char *value = json_string_value(json);
-	int choice = value ? find_choice(field->choices, value) : -1;
-
-	if (choice < 0)
-		return choice_error(field->choices, where, err);
-	*ret = choice;
-	return 0;
-}
-
-static int parse_version(const struct field *field, const json_t *json, const struct location *where, char **ret,
-	struct error *err)
-{
-	int choice = -1;
-
-	if (json_is_string(json))
-		choice = find_choice(field->choices, json_string_value(json));
-	for (int i = 0; json_is_number(json) && field->choices[i]; i++)
-		if (json_number_value(json) == strtod(field->choices[i], NULL))
-			choice = i;
-	if (choice < 0)
-		return choice_error(field->choices, where, err);
-	*ret = strdup(field->choices[choice]);
-	return *ret ? 0 : -ENOMEM;
-}
-
-static int parse_cidrs(const struct field *field, const json_t *json, const struct location *where, char ***ret,
-	struct error *err)
-{
-	_cleanup_strv_ char **cidrs = NULL;
-	size_t n = json_array_size(json);
-
-	if (!json_is_array(json))
-		return wrong_type(where, json, "an array of networks", err);
-	if (n > (size_t)field->maximum)
-		return location_error(where, ERROR_TOO_LARGE, err, "has %zu networks, more than %lld", n,
-			(long long)field->maximum);
-	if (n == 0) /* as Octavia takes it: no restriction */
-		return 0;
-	cidrs = calloc(n + 1, sizeof(*cidrs));
-	if (!cidrs)
-		return -ENOMEM;
-	for (size_t i = 0; i < n; i++) {
-		struct location item = {where, NULL, i};
-		const char *value = json_string_value(json_array_get(json, i));
-		int r = value ? grammar_cidr(value, &cidrs[i]) : -EINVAL;
-
-		if (r == -EINVAL)
-			return location_error(&item, ERROR_INVALID, err,
-				"must be a network like 192.0.2.0/24 or 2001:db8::/32");
-		if (r < 0)
-			return r;
-	}
-	*ret = TAKE_PTR(cidrs);
-	return 0;
-}
-
-static int parse_switches(const struct field *field, const json_t *json, const struct location *where,
-	json_t **ret, struct error *err)
-{
-	json_auto_t *switches = NULL;
-	const char *key;
-	json_t *item;
-
-	if (!json_is_object(json))
-		return wrong_type(where, json, "an object", err);
-	switches = json_object();
-	json_object_foreach((json_t *)json, key, item)
-	{
-		struct location inner = {where, key, 0};
-		bool on;
-		int r;
-
-		if (find_choice(field->choices, key) < 0)
-			return location_error(&inner, ERROR_INVALID, err,
-				"unknown header; known are X-Forwarded-For, X-Forwarded-Port and X-Forwarded-Proto");
-		r = parse_bool(item, &inner, &on, err);
-		if (r < 0)
-			return r;
-	}
-	/* In the table's order, so that equal definitions have equal texts. */
-	for (size_t i = 0; field->choices[i]; i++) {
-		bool on = false;
-
-		item = json_object_get(json, field->choices[i]);
-		if (!item)
-			continue;
-		parse_bool(item, where, &on, NULL);
-		if (json_object_set_new(switches, field->choices[i], json_string(on ? "true" : "false")) < 0)
-			return -ENOMEM;
-	}
-	*ret = TAKE_PTR(switches);
-	return 0;
-}
-
-static int parse_tags(const json_t *json, const struct location *where, json_t **ret, struct error *err)
-{
-	json_auto_t *tags = json_array();
-	size_t i;
-	json_t *item;
-
-	if (!json_is_array(json))
-		return wrong_type(where, json, "an array of strings", err);
-	if (json_array_size(json) > LIMIT_TAGS)
-		return location_error(where, ERROR_TOO_LARGE, err, "has more than %d tags", LIMIT_TAGS);
-	json_array_foreach(json, i, item)
-	{
-		struct location inner = {where, NULL, i};
-		int r;
-
-		if (!json_is_string(item))
-			return wrong_type(&inner, item, "a string", err);
-		r = check_text(json_string_value(item), json_string_length(item), 1, LIMIT_TAG, &inner, err);
-		if (r < 0)
-			return r;
-		if (json_array_append(tags, item) < 0)
-			return -ENOMEM;
-	}
-	if (!tags)
-		return -ENOMEM;
-	*ret = TAKE_PTR(tags);
-	return 0;
-}
-
 static int parse_child(const struct field *field, const json_t *json, const struct location *where,
 	const struct definition_defaults *defaults, void **ret, struct error *err)
 {
@@ -319,7 +46,7 @@ static int parse_child(const struct field *field, const json_t *json, const stru
 	int r;
 
 	if (!json_is_object(json))
-		return wrong_type(where, json, "an object", err);
+		return value_wrong_type(where, json, "an object", err);
 	child = calloc(1, field->object->size);
 	if (!child)
 		return -ENOMEM;
@@ -340,7 +67,7 @@ static int parse_list(const struct field *field, const json_t *json, const struc
 	void **items = field_at(object, field->offset);
 
 	if (!json_is_array(json))
-		return wrong_type(where, json, "an array", err);
+		return value_wrong_type(where, json, "an array", err);
 	if (n > (size_t)field->maximum)
 		return location_error(where, ERROR_TOO_LARGE, err, "has %zu items, more than the %lld that are allowed",
 			n, (long long)field->maximum);
@@ -366,45 +93,15 @@ static int parse_field(const struct field *field, const json_t *json, const stru
 	const struct definition_defaults *defaults, void *object, struct error *err)
 {
 	void *target = field_at(object, field->offset);
-	const char *uuid;
-	int r;
 
 	switch (field->type) {
-	case FIELD_OWN_ID:
-		r = parse_uuid(json, where, &uuid, err);
-		if (r == 0)
-			memcpy(target, uuid, UUID_SIZE);
-		return r;
-	case FIELD_REFERENCE:
-		r = parse_uuid(json, where, &uuid, err);
-		if (r < 0)
-			return r;
-		*(char **)target = strdup(uuid);
-		return *(char **)target ? 0 : -ENOMEM;
-	case FIELD_STRING:
-		return parse_string(field, json, where, target, err);
-	case FIELD_ADDRESS:
-		return parse_address(json, where, target, err);
-	case FIELD_BOOL:
-		return parse_bool(json, where, target, err);
-	case FIELD_INTEGER:
-		return parse_integer(field, json, where, target, err);
-	case FIELD_ENUM:
-		return parse_enum(field, json, where, target, err);
-	case FIELD_VERSION:
-		return parse_version(field, json, where, target, err);
-	case FIELD_CIDRS:
-		return parse_cidrs(field, json, where, target, err);
-	case FIELD_SWITCHES:
-		return parse_switches(field, json, where, target, err);
-	case FIELD_TAGS:
-		return parse_tags(json, where, target, err);
 	case FIELD_OBJECT:
 		return parse_child(field, json, where, defaults, target, err);
 	case FIELD_LIST:
 		return parse_list(field, json, where, defaults, object, err);
+	default:
+		return value_parse(field, json, where, target, err);
 	}
-	return -EINVAL;
 }
 
 static int set_default(const struct field *field, const struct definition_defaults *defaults, void *object)
@@ -441,6 +138,12 @@ static const struct field *find_field(const struct object_type *type, const char
 	return NULL;
 }
 
+static bool is_absent(const struct field *field, const json_t *value)
+{
+	return !value || json_is_null(value) ||
+		((field->flags & FIELD_EMPTY_IS_ABSENT) && json_is_string(value) && json_string_length(value) == 0);
+}
+
 int object_parse(const struct object_type *type, const json_t *json, const struct location *where,
 	const struct definition_defaults *defaults, void *object, struct error *err)
 {
@@ -448,20 +151,20 @@ int object_parse(const struct object_type *type, const json_t *json, const struc
 	json_t *value;
 
 	if (!json_is_object(json))
-		return wrong_type(where, json, "an object", err);
+		return value_wrong_type(where, json, "an object", err);
 	json_object_foreach((json_t *)json, key, value)
 	{
 		struct location inner = {where, key, 0};
 
 		if (!find_field(type, key))
-			return location_error(&inner, ERROR_INVALID, err, "unknown field of a %s, or one that this version does not support", type->name);
+			return location_error(&inner, ERROR_INVALID, err, "unknown field of a %s", type->name);
 	}
 	for (const struct field *field = type->fields; field->name; field++) {
 		struct location inner = {where, field->name, 0};
 		int r;
 
 		value = json_object_get(json, field->name);
-		if (value && !json_is_null(value))
+		if (!is_absent(field, value))
 			r = parse_field(field, value, &inner, defaults, object, err);
 		else if (field->flags & FIELD_REQUIRED)
 			r = location_error(&inner, ERROR_INVALID, err, "is required");
@@ -490,6 +193,7 @@ void object_done(const struct object_type *type, void *object)
 			json_decref(*(json_t **)target);
 			break;
 		case FIELD_CIDRS:
+		case FIELD_STRINGS:
 			strv_free(*(char ***)target);
 			break;
 		case FIELD_OBJECT:

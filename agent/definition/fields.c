@@ -1,19 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "agent/definition/fields.h"
-
-#include "agent/definition/limits.h"
+#include "agent/definition/field_rows.h"
 
 /* Ranges and defaults: octavia/api/v2/types/ and octavia/common/constants.py. Delay and timeout start at 1 here: HAProxy
  * refuses an interval of 0, which Octavia lets through. */
 
-const char *const listener_protocol_names[] = {"TCP", "HTTP", NULL};
-const char *const pool_protocol_names[] = {"TCP", "HTTP", "PROXY", "PROXYV2", NULL};
+const char *const pool_protocol_names[] = {"TCP", "HTTP", "HTTPS", "PROXY", "PROXYV2", "UDP", "SCTP", NULL};
 const char *const lb_algorithm_names[] = {
 	"ROUND_ROBIN", "LEAST_CONNECTIONS", "SOURCE_IP", "SOURCE_IP_PORT", NULL};
 const char *const persistence_type_names[] = {"SOURCE_IP", "HTTP_COOKIE", "APP_COOKIE", NULL};
-const char *const monitor_type_names[] = {"TCP", "HTTP", "PING", NULL};
-const char *const insert_header_names[] = {
-	"X-Forwarded-For", "X-Forwarded-Port", "X-Forwarded-Proto", NULL};
+const char *const monitor_type_names[] = {
+	"TCP", "HTTP", "HTTPS", "TLS-HELLO", "PING", "UDP-CONNECT", "SCTP", NULL};
+const char *const monitor_proxy_protocol_names[] = {"auto", "on", "off", NULL};
+const char *const tls_version_names[] = {"SSLv3", "TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3", NULL};
+const char *const alpn_protocol_names[] = {"h2", "http/1.1", "http/1.0", NULL};
+/* HAProxy configuration manual, 5.2 "proxy-v2-options". */
+const char *const proxy_protocol_option_names[] = {
+	"ssl", "cert-cn", "ssl-cipher", "cert-sig", "cert-key", "authority", "crc32c", "unique-id", NULL};
 
 static const char *const http_methods[] = {
 	"GET", "HEAD", "POST", "PUT", "DELETE", "TRACE", "OPTIONS", "CONNECT", "PATCH", NULL};
@@ -36,53 +38,15 @@ static const char *grammar_provider(const char *value)
 	return "must be one of amphora, octavia, amphorad";
 }
 
-#define NAME(s)                                                                                    \
-	{                                                                                          \
-		"name", FIELD_STRING, .offset = offsetof(struct s, name), .maximum = LIMIT_NAME    \
-	}
-#define DESCRIPTION(s)                                                                             \
-	{                                                                                          \
-		"description", FIELD_STRING, .offset = offsetof(struct s, description),            \
-			.maximum = LIMIT_NAME                                                      \
-	}
-#define OWN_ID(s)                                                                                  \
-	{                                                                                          \
-		"id", FIELD_OWN_ID, .offset = offsetof(struct s, id)                               \
-	}
-#define ADMIN_STATE_UP(s)                                                                          \
-	{                                                                                          \
-		"admin_state_up", FIELD_BOOL, .offset = offsetof(struct s, admin_state_up),        \
-			.default_value = true                                                      \
-	}
-#define TAGS(s)                                                                                    \
-	{                                                                                          \
-		"tags", FIELD_TAGS, .offset = offsetof(struct s, tags)                             \
-	}
-#define PORT(field, s, ...)                                                                        \
-	{                                                                                          \
-		#field, FIELD_INTEGER, .offset = offsetof(struct s, field), .minimum = 1,          \
-			.maximum = 65535, __VA_ARGS__                                              \
-	}
-#define TIMEOUT(field, s)                                                                          \
-	{                                                                                          \
-		#field, FIELD_INTEGER, FIELD_CONFIGURED, .offset = offsetof(struct s, field##_ms), \
-			.maximum = LIMIT_TIMEOUT_MS,                                               \
-			.default_value = offsetof(struct definition_defaults, field##_ms)          \
-	}
-#define REFERENCE(field, s)                                                                        \
-	{                                                                                          \
-		#field, FIELD_REFERENCE, .offset = offsetof(struct s, field)                       \
-	}
-#define END                                                                                        \
-	{                                                                                          \
-		.name = NULL                                                                       \
-	}
-
 static const struct field session_persistence_fields[] = {
 	{"type", FIELD_ENUM, FIELD_REQUIRED, offsetof(struct session_persistence, type),
 		.choices = persistence_type_names},
 	{"cookie_name", FIELD_STRING, .offset = offsetof(struct session_persistence, cookie_name),
 		.minimum = 1, .maximum = LIMIT_NAME, .check = grammar_cookie_name},
+	{"persistence_timeout", FIELD_INTEGER,
+		.offset = offsetof(struct session_persistence, persistence_timeout_s), .minimum = 1,
+		.maximum = LIMIT_PERSISTENCE_TIMEOUT_S},
+	STRING(persistence_granularity, session_persistence, .maximum = 64, .check = grammar_netmask),
 	END,
 };
 const struct object_type session_persistence_type = {
@@ -111,6 +75,8 @@ static const struct field health_monitor_fields[] = {
 		.choices = http_versions},
 	{"domain_name", FIELD_STRING, .offset = offsetof(struct health_monitor, domain_name),
 		.minimum = 1, .maximum = 255, .check = grammar_domain_name},
+	{"proxy_protocol", FIELD_ENUM, .offset = offsetof(struct health_monitor, proxy_protocol),
+		.choices = monitor_proxy_protocol_names},
 	ADMIN_STATE_UP(health_monitor),
 	TAGS(health_monitor),
 	END,
@@ -130,6 +96,7 @@ static const struct field member_fields[] = {
 	{"monitor_address", FIELD_ADDRESS, .offset = offsetof(struct member, monitor_address)},
 	PORT(monitor_port, member, .default_value = 0),
 	REFERENCE(subnet_id, member),
+	FLAG(request_sriov, member),
 	TAGS(member),
 	END,
 };
@@ -152,36 +119,37 @@ static const struct field pool_fields[] = {
 	{"members", FIELD_LIST, .offset = offsetof(struct pool, members),
 		.count_offset = offsetof(struct pool, n_members), .maximum = LIMIT_MEMBERS_PER_POOL,
 		.object = &member_type},
+	FLAG(tls_enabled, pool),
+	CERTIFICATE(tls_container_ref, pool),
+	CERTIFICATE(ca_tls_container_ref, pool),
+	CERTIFICATE(crl_container_ref, pool),
+	OPTIONAL(tls_ciphers, pool, .maximum = LIMIT_CIPHERS, .check = grammar_tls_ciphers),
+	STRINGS(tls_versions, pool, 1, 5, .choices = tls_version_names),
+	STRINGS(alpn_protocols, pool, 1, 3, .choices = alpn_protocol_names),
+	STRINGS(proxy_protocol_options, pool, 0, 8, .choices = proxy_protocol_option_names),
 	TAGS(pool),
 	END,
 };
 const struct object_type pool_type = {"pool", sizeof(struct pool), pool_fields};
 
-static const struct field listener_fields[] = {
-	OWN_ID(listener),
-	NAME(listener),
-	DESCRIPTION(listener),
-	ADMIN_STATE_UP(listener),
-	{"protocol", FIELD_ENUM, FIELD_REQUIRED, offsetof(struct listener, protocol),
-		.choices = listener_protocol_names},
-	PORT(protocol_port, listener, .flags = FIELD_REQUIRED),
-	{"connection_limit", FIELD_INTEGER, .offset = offsetof(struct listener, connection_limit),
-		.minimum = -1, .maximum = 1000000, .default_value = -1},
-	REFERENCE(default_pool_id, listener),
-	{"default_pool", FIELD_OBJECT, FIELD_TRANSIENT, offsetof(struct listener, default_pool),
-		.object = &pool_type},
-	{"insert_headers", FIELD_SWITCHES, .offset = offsetof(struct listener, insert_headers),
-		.choices = insert_header_names},
-	TIMEOUT(timeout_client_data, listener),
-	TIMEOUT(timeout_member_connect, listener),
-	TIMEOUT(timeout_member_data, listener),
-	TIMEOUT(timeout_tcp_inspect, listener),
-	{"allowed_cidrs", FIELD_CIDRS, .offset = offsetof(struct listener, allowed_cidrs),
-		.maximum = LIMIT_CIDRS_PER_LISTENER},
-	TAGS(listener),
+static const struct field additional_vip_fields[] = {
+	{"ip_address", FIELD_ADDRESS, FIELD_REQUIRED, .offset = offsetof(struct additional_vip, ip_address)},
+	REFERENCE(subnet_id, additional_vip),
+	REFERENCE(port_id, additional_vip),
 	END,
 };
-const struct object_type listener_type = {"listener", sizeof(struct listener), listener_fields};
+const struct object_type additional_vip_type = {
+	"additional_vip", sizeof(struct additional_vip), additional_vip_fields};
+
+static const struct field stats_page_fields[] = {
+	{"address", FIELD_ADDRESS, .offset = offsetof(struct stats_page, address)},
+	PORT(port, stats_page, .flags = FIELD_REQUIRED),
+	STRING(uri, stats_page, .maximum = LIMIT_URL_PATH, .default_text = "/", .check = grammar_stats_uri),
+	STRING(username, stats_page, .maximum = LIMIT_NAME, .check = grammar_user_name),
+	STRING(password_hash, stats_page, .maximum = LIMIT_NAME, .check = grammar_password_hash),
+	END,
+};
+const struct object_type stats_page_type = {"stats_page", sizeof(struct stats_page), stats_page_fields};
 
 static const struct field load_balancer_fields[] = {
 	OWN_ID(load_balancer),
@@ -200,6 +168,13 @@ static const struct field load_balancer_fields[] = {
 	REFERENCE(flavor_id, load_balancer),
 	{"availability_zone", FIELD_STRING, .offset = offsetof(struct load_balancer, availability_zone),
 		.maximum = LIMIT_NAME},
+	LIST(additional_vips, load_balancer, LIMIT_ADDITIONAL_VIPS, additional_vip_type),
+	STRINGS(vip_sg_ids, load_balancer, 0, LIMIT_SECURITY_GROUPS, .check = grammar_uuid),
+	{"hard_stop_after_s", FIELD_INTEGER, .offset = offsetof(struct load_balancer, hard_stop_after_s),
+		.minimum = 1, .maximum = LIMIT_TIMEOUT_MS / 1000},
+	{"max_old_workers", FIELD_INTEGER, .offset = offsetof(struct load_balancer, max_old_workers),
+		.minimum = 1, .maximum = 1000},
+	OBJECT(stats_page, load_balancer, stats_page_type),
 	{"listeners", FIELD_LIST, .offset = offsetof(struct load_balancer, listeners),
 		.count_offset = offsetof(struct load_balancer, n_listeners), .maximum = LIMIT_LISTENERS,
 		.object = &listener_type},

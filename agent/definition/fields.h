@@ -20,6 +20,7 @@ enum field_type {
 	FIELD_VERSION,   /* char *: a number or string that must be one of choices (http_version) */
 	FIELD_CIDRS,     /* char **: canonical */
 	FIELD_SWITCHES,  /* json_t *: object of "true"/"false" whose keys are among choices */
+	FIELD_STRINGS,   /* char **: minimum to maximum strings, of choices or by "check", none twice; NULL when absent or empty */
 	FIELD_TAGS,      /* json_t *: array of strings */
 	FIELD_OBJECT,    /* struct *: "object", NULL when absent */
 	FIELD_LIST,      /* struct * and size_t at count_offset: "object", at most maximum */
@@ -29,6 +30,7 @@ enum field_flags {
 	FIELD_REQUIRED = 1 << 0,
 	FIELD_CONFIGURED = 1 << 1, /* the default is the int64_t at default_value in struct definition_defaults */
 	FIELD_TRANSIENT = 1 << 2,  /* read from documents, never written */
+	FIELD_EMPTY_IS_ABSENT = 1 << 3, /* a string: "" is as good as nothing, as with Octavia */
 };
 
 struct object_type;
@@ -54,10 +56,16 @@ struct object_type {
 };
 
 extern const struct object_type load_balancer_type, listener_type, pool_type, member_type, health_monitor_type,
-	session_persistence_type;
+	session_persistence_type, l7policy_type, l7rule_type, additional_vip_type, stats_page_type,
+	listener_proxy_protocol_type;
 
-/* The header names of insert_headers, NULL-terminated. */
+/* The header names of insert_headers, NULL-terminated; those after the first INSERT_HEADERS_PLAIN need TLS. */
 extern const char *const insert_header_names[];
+enum { INSERT_HEADERS_PLAIN = 3 };
+/* SSLv3 to TLSv1.3, oldest first. */
+extern const char *const tls_version_names[];
+extern const char *const alpn_protocol_names[];
+extern const char *const proxy_protocol_option_names[];
 
 /* Where in the document: links on the stack, from the inside out. */
 struct location {

@@ -7,14 +7,6 @@
 
 #include "agent/base/text.h"
 
-const char *grammar_cookie_name(const char *value)
-{
-	for (const char *p = value; *p; p++)
-		if (!isalnum((unsigned char)*p) && !strchr("!#$%&'*+-.^_`|~", *p))
-			return "must be an HTTP token: letters, digits and !#$%&'*+-.^_`|~";
-	return *value ? NULL : "must not be empty";
-}
-
 const char *grammar_url_path(const char *value)
 {
 	static const char wanted[] = "must be a URL path: a '/' first, then letters, digits, -._~!$&'()*+,;=:@/?"

@@ -30,6 +30,21 @@ const struct pool *load_balancer_find_pool(const struct load_balancer *lb, const
 	return NULL;
 }
 
+const char *l7policy_pool_id(const struct l7policy *policy)
+{
+	return policy->admin_state_up && policy->n_rules > 0 ? policy->redirect_pool_id : NULL;
+}
+
+bool listener_uses_pool(const struct listener *listener, const char *pool_id)
+{
+	if (streq_null(listener->default_pool_id, pool_id))
+		return true;
+	for (size_t i = 0; i < listener->n_l7policies; i++)
+		if (streq_null(l7policy_pool_id(&listener->l7policies[i]), pool_id))
+			return true;
+	return false;
+}
+
 /* jansson's limit on nesting (2048) is far above ours and its parser is recursive only that deep. */
 static bool is_deeper_than(const json_t *json, int depth)
 {
@@ -159,6 +174,29 @@ static json_t *id_list(const void *items, size_t n, size_t size)
 	return list;
 }
 
+static int add_absent_fields(const struct object_type *type, json_t *object)
+{
+	for (const struct field *field = type->fields; field->name; field++) {
+		bool list = field->type == FIELD_TAGS || field->type == FIELD_STRINGS;
+
+		if (!json_object_get(object, field->name) &&
+			json_object_set_new(object, field->name, list ? json_array() : json_null()) < 0)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+static int add_absent_fields_of_list(const struct object_type *type, json_t *list)
+{
+	json_t *item;
+	size_t i;
+
+	json_array_foreach(list, i, item)
+		if (add_absent_fields(type, item) < 0)
+			return -ENOMEM;
+	return 0;
+}
+
 int definition_lb_resource(const struct load_balancer *lb, json_t **ret)
 {
 	json_auto_t *resource = NULL;
@@ -167,14 +205,15 @@ int definition_lb_resource(const struct load_balancer *lb, json_t **ret)
 	r = object_to_json(&load_balancer_type, lb, &resource);
 	if (r < 0)
 		return r;
-	/* Octavia shows every field, null where nothing is set. */
-	for (const struct field *field = load_balancer_type.fields; field->name; field++)
-		if (!json_object_get(resource, field->name) &&
-			json_object_set_new(resource, field->name,
-				field->type == FIELD_TAGS ? json_array() : json_null()) < 0)
-			return -ENOMEM;
-	if (json_object_set_new(resource, "additional_vips", json_array()) < 0 ||
-		json_object_set_new(resource, "listeners",
+	/* Octavia shows every field, null where nothing is set, and what kind of port the VIP has. */
+	r = add_absent_fields(&load_balancer_type, resource);
+	if (r == 0)
+		r = add_absent_fields_of_list(&additional_vip_type, json_object_get(resource, "additional_vips"));
+	if (r < 0)
+		return r;
+	if (json_object_set_new(resource, "vip_vnic_type", json_string("normal")) < 0)
+		return -ENOMEM;
+	if (json_object_set_new(resource, "listeners",
 			id_list(lb->listeners, lb->n_listeners, sizeof(*lb->listeners))) < 0 ||
 		json_object_set_new(resource, "pools", id_list(lb->pools, lb->n_pools, sizeof(*lb->pools))) < 0)
 		return -ENOMEM;

@@ -5,6 +5,29 @@
 
 /* Walks the field tables the other way: struct to JSON. */
 
+static json_t *strings_to_json(char *const *strings)
+{
+	json_auto_t *json = json_array();
+
+	STRV_FOREACH(string, strings)
+		if (json_array_append_new(json, json_string(*string)) < 0)
+			return NULL;
+	return TAKE_PTR(json);
+}
+
+static json_t *list_to_json(const struct object_type *type, const char *items, size_t n)
+{
+	json_auto_t *json = json_array();
+
+	for (size_t i = 0; i < n; i++) {
+		json_t *item = NULL;
+
+		if (object_to_json(type, items + i * type->size, &item) < 0 || json_array_append_new(json, item) < 0)
+			return NULL;
+	}
+	return TAKE_PTR(json);
+}
+
 static int field_to_json(const struct field *field, const void *object, json_t **ret)
 {
 	const void *source = field_const_at(object, field->offset);
@@ -44,36 +67,24 @@ static int field_to_json(const struct field *field, const void *object, json_t *
 		json = json_incref(*(json_t *const *)source);
 		break;
 	case FIELD_CIDRS:
+	case FIELD_STRINGS:
 		if (!*(char **const *)source)
 			return 0;
-		json = json_array();
-		STRV_FOREACH(cidr, *(char **const *)source)
-			if (json_array_append_new(json, json_string(*cidr)) < 0)
-				goto failed;
+		json = strings_to_json(*(char **const *)source);
 		break;
 	case FIELD_OBJECT:
 		if (!*(void *const *)source)
 			return 0;
 		return object_to_json(field->object, *(void *const *)source, ret);
 	case FIELD_LIST:
-		json = json_array();
-		for (size_t i = 0; i < *(const size_t *)field_const_at(object, field->count_offset); i++) {
-			json_t *item = NULL;
-
-			if (object_to_json(field->object,
-				    (const char *)*(void *const *)source + i * field->object->size, &item) < 0 ||
-				json_array_append_new(json, item) < 0)
-				goto failed;
-		}
+		json = list_to_json(field->object, *(void *const *)source,
+			*(const size_t *)field_const_at(object, field->count_offset));
 		break;
 	}
 	if (!json)
 		return -ENOMEM;
 	*ret = json;
 	return 0;
-failed:
-	json_decref(json);
-	return -ENOMEM;
 }
 
 int object_to_json(const struct object_type *type, const void *object, json_t **ret)

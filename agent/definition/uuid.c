@@ -41,3 +41,23 @@ int uuid_derive(const char *namespace_uuid, const char *name, char ret[UUID_SIZE
 	snprintf(ret, UUID_SIZE, "%.8s-%.4s-%.4s-%.4s-%.12s", hex, hex + 8, hex + 12, hex + 16, hex + 20);
 	return 0;
 }
+
+int uuid_read(const char *text, char ret[UUID_SIZE])
+{
+	bool hyphens = strlen(text) == UUID_SIZE - 1;
+	char uuid[UUID_SIZE];
+	size_t n = 0;
+
+	if (!hyphens && strlen(text) != 32)
+		return -EINVAL;
+	for (const char *p = text; *p; p++) {
+		if (!hyphens && (n == 8 || n == 13 || n == 18 || n == 23))
+			uuid[n++] = '-';
+		uuid[n++] = (char)(*p >= 'A' && *p <= 'F' ? *p - 'A' + 'a' : *p);
+	}
+	uuid[n] = '\0';
+	if (!text_is_uuid(uuid))
+		return -EINVAL;
+	memcpy(ret, uuid, sizeof(uuid));
+	return 0;
+}

@@ -70,8 +70,9 @@ static bool is_blank(char c)
 	return c == ' ' || c == '\t' || c == '\r';
 }
 
-/* One word from "p", which is at its first character. NULL for an unterminated quote. */
-static const char *take_word(const char *p, const char *end, struct text *word)
+/* One word from "p", which is at its first character. NULL for an unterminated quote. Sets *expands if an environment
+ * variable is in it. */
+static const char *take_word(const char *p, const char *end, struct text *word, bool *expands)
 {
 	char quote = '\0';
 
@@ -86,6 +87,7 @@ static const char *take_word(const char *p, const char *end, struct text *word)
 			quote = quote ? '\0' : *p;
 		else
 			text_append_char(word, *p);
+		*expands |= *p == '$' && quote == '"';
 		p++;
 	}
 	return quote ? NULL : p;
@@ -110,9 +112,10 @@ static int append_word(char ***words, size_t *n, struct text *word)
 }
 
 /* *ret_words is NULL for an empty line. -EBADMSG for an unterminated quote. */
-static int split_line(const char *p, const char *end, char ***ret_words)
+static int split_line(const char *p, const char *end, char ***ret_words, bool *ret_expands)
 {
 	_cleanup_strv_ char **words = NULL;
+	bool expands = false;
 	size_t n = 0;
 
 	for (;;) {
@@ -123,7 +126,7 @@ static int split_line(const char *p, const char *end, char ***ret_words)
 			p++;
 		if (p == end || *p == '#')
 			break;
-		p = take_word(p, end, &word);
+		p = take_word(p, end, &word, &expands);
 		if (!p)
 			return -EBADMSG;
 		r = append_word(&words, &n, &word);
@@ -131,10 +134,12 @@ static int split_line(const char *p, const char *end, char ***ret_words)
 			return r;
 	}
 	*ret_words = TAKE_PTR(words);
+	*ret_expands = expands;
 	return 0;
 }
 
-static int add_section(struct cfg *cfg, char **words)
+/* Takes what is in the line. */
+static int add_section(struct cfg *cfg, struct cfg_line *line)
 {
 	struct cfg_section *grown, *section;
 
@@ -143,13 +148,15 @@ static int add_section(struct cfg *cfg, char **words)
 		return -ENOMEM;
 	cfg->sections = grown;
 	section = &grown[cfg->n_sections++];
-	*section = (struct cfg_section){
-		.keyword = strdup(words[0]), .name = strdup(words[1] ? words[1] : "")};
+	*section = (struct cfg_section){.keyword = strdup(line->words[0]),
+		.name = strdup(line->words[1] ? line->words[1] : ""),
+		.header = *line};
+	*line = (struct cfg_line){0};
 	return section->keyword && section->name ? 0 : -ENOMEM;
 }
 
-/* Takes the words. */
-static int add_line(struct cfg_section *section, char ***words, size_t number)
+/* Takes what is in the line. */
+static int add_line(struct cfg_section *section, struct cfg_line *line)
 {
 	/* Grows by doubling: a backend may have 10 000 lines. */
 	if ((section->n_lines & (section->n_lines - 1)) == 0) {
@@ -160,8 +167,15 @@ static int add_line(struct cfg_section *section, char ***words, size_t number)
 			return -ENOMEM;
 		section->lines = grown;
 	}
-	section->lines[section->n_lines++] = (struct cfg_line){TAKE_PTR(*words), number};
+	section->lines[section->n_lines++] = *line;
+	*line = (struct cfg_line){0};
 	return 0;
+}
+
+static void line_done(struct cfg_line *line)
+{
+	strv_free(line->words);
+	free(line->raw);
 }
 
 int cfg_parse(const char *text, size_t length, struct cfg *ret, struct error *err)
@@ -171,24 +185,28 @@ int cfg_parse(const char *text, size_t length, struct cfg *ret, struct error *er
 	size_t number = 0;
 
 	for (const char *p = text; p < end;) {
-		_cleanup_strv_ char **words = NULL;
+		_cleanup_(line_done) struct cfg_line line = {.number = ++number};
 		const char *newline = memchr(p, '\n', (size_t)(end - p));
 		const char *line_end = newline ? newline : end;
+		bool expands = false;
 		int r;
 
-		number++;
-		r = split_line(p, line_end, &words);
-		p = newline ? newline + 1 : end;
+		r = split_line(p, line_end, &line.words, &expands);
 		if (r == -EBADMSG)
 			return error_set(err, ERROR_INVALID, NULL, "line %zu: a quote is not closed", number);
-		if (r == 0 && words) {
-			if (is_section(words[0]))
-				r = add_section(&cfg, words);
+		if (r == 0 && expands) {
+			line.raw = strndup(p, (size_t)(line_end - p));
+			r = line.raw ? 0 : -ENOMEM;
+		}
+		p = newline ? newline + 1 : end;
+		if (r == 0 && line.words) {
+			if (is_section(line.words[0]))
+				r = add_section(&cfg, &line);
 			else if (cfg.n_sections == 0)
 				return error_set(err, ERROR_INVALID, NULL, "line %zu: \"%s\" is in no section",
-					number, words[0]);
+					number, line.words[0]);
 			else
-				r = add_line(&cfg.sections[cfg.n_sections - 1], &words, number);
+				r = add_line(&cfg.sections[cfg.n_sections - 1], &line);
 		}
 		if (r < 0)
 			return error_set_errno(err, r, "reading a HAProxy configuration");
@@ -204,7 +222,8 @@ void cfg_done(struct cfg *cfg)
 		struct cfg_section *section = &cfg->sections[i];
 
 		for (size_t j = 0; j < section->n_lines; j++)
-			strv_free(section->lines[j].words);
+			line_done(&section->lines[j]);
+		line_done(&section->header);
 		free(section->lines);
 		free(section->keyword);
 		free(section->name);
@@ -228,7 +247,7 @@ bool cfg_line_equal(const struct cfg_line *a, const struct cfg_line *b)
 	for (i = 0; a->words[i] && b->words[i]; i++)
 		if (!streq(a->words[i], b->words[i]))
 			return false;
-	return a->words[i] == b->words[i];
+	return a->words[i] == b->words[i] && streq_null(a->raw, b->raw);
 }
 
 bool cfg_line_is_server(const struct cfg_line *line)

@@ -15,12 +15,14 @@
 
 struct cfg_line {
 	char **words; /* NULL-terminated, at least one */
+	char *raw;     /* as it is written, where an environment variable is in it ("$" between weak quotes), else NULL */
 	size_t number; /* in the file, from 1 */
 };
 
 struct cfg_section {
 	char *keyword; /* "frontend" */
 	char *name;    /* "" where a section has none */
+	struct cfg_line header; /* the line that begins it */
 	struct cfg_line *lines;
 	size_t n_lines;
 };

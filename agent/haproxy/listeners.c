@@ -119,3 +119,73 @@ int cfg_vip_address(const struct cfg *cfg, char **ret)
 	*ret = strndup(bind, (size_t)(colon - bind));
 	return *ret ? 0 : -ENOMEM;
 }
+
+/* The host of "HOST:PORT", without the brackets of an IPv6 address; NULL without memory, "" if there is none. */
+static char *copy_host(const char *bind, size_t length)
+{
+	const char *colon = memrchr(bind, ':', length);
+	size_t host_length = colon ? (size_t)(colon - bind) : 0;
+
+	if (host_length > 2 && bind[0] == '[' && bind[host_length - 1] == ']')
+		return strndup(bind + 1, host_length - 2);
+	return strndup(bind, host_length);
+}
+
+static int add_address(char ***addresses, size_t *n, const char *bind, size_t length)
+{
+	_cleanup_free_ char *host = copy_host(bind, length);
+	char **grown;
+
+	if (!host)
+		return -ENOMEM;
+	if (!host[0])
+		return 0;
+	STRV_FOREACH(known, *addresses)
+		if (streq(*known, host))
+			return 0;
+	grown = reallocarray(*addresses, *n + 2, sizeof(*grown));
+	if (!grown)
+		return -ENOMEM;
+	grown[(*n)++] = TAKE_PTR(host);
+	grown[*n] = NULL;
+	*addresses = grown;
+	return 0;
+}
+
+/* "bind ADDRESS:PORT,ADDRESS:PORT …" */
+static int add_addresses(char ***addresses, size_t *n, const char *bind)
+{
+	int r = 0;
+
+	for (const char *p = bind; r == 0 && *p;) {
+		size_t length = strcspn(p, ",");
+
+		r = add_address(addresses, n, p, length);
+		p += length;
+		p += *p == ',';
+	}
+	return r;
+}
+
+int cfg_vip_addresses(const struct cfg *cfg, char ***ret)
+{
+	_cleanup_strv_ char **addresses = calloc(1, sizeof(*addresses));
+	size_t n = 0;
+
+	if (!addresses)
+		return -ENOMEM;
+	for (size_t i = 0; i < cfg->n_sections; i++) {
+		const struct cfg_section *section = &cfg->sections[i];
+
+		if (!streq(section->keyword, "frontend") || strstr(section->name, "prometheus"))
+			continue;
+		for (size_t j = 0; j < section->n_lines; j++) {
+			char **words = section->lines[j].words;
+
+			if (streq(words[0], "bind") && words[1] && add_addresses(&addresses, &n, words[1]) < 0)
+				return -ENOMEM;
+		}
+	}
+	*ret = TAKE_PTR(addresses);
+	return 0;
+}

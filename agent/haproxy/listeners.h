@@ -22,4 +22,7 @@ int cfg_listeners(const struct cfg *cfg, struct cfg_listener **ret, size_t *ret_
 /* The address of the first "bind ADDRESS:PORT" of a frontend: what Octavia calls the VIP. *ret is NULL if there is none;
  * owned by the caller. */
 int cfg_vip_address(const struct cfg *cfg, char **ret);
+/* The addresses of all binds of frontends, each once, in the file's order: the VIPs. What stands there may be a name, "*" or
+ * no address at all. Free with strv_free(). -ENOMEM only. */
+int cfg_vip_addresses(const struct cfg *cfg, char ***ret);
 void cfg_listeners_free(struct cfg_listener *listeners, size_t n);

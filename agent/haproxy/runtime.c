@@ -225,6 +225,137 @@ int runtime_master_command(const char *master_socket, const char *command, int t
 	return exchange(master_socket, command, true, timeout_ms, ret_reply, ret_length, err);
 }
 
+struct runtime_session {
+	char *socket_path;
+	int fd;
+};
+
+static const char prompt[] = "\n> ";
+
+static bool ends_in_prompt(const struct text *reply)
+{
+	size_t length = strlen(prompt);
+
+	return reply->length >= length &&
+	       memcmp(reply->data + reply->length - length, prompt, length) == 0;
+}
+
+/* HAProxy writes nothing after the prompt before the next command. */
+static int receive_to_prompt(int fd, int64_t deadline, struct text *reply)
+{
+	char chunk[READ_CHUNK];
+
+	while (!ends_in_prompt(reply)) {
+		ssize_t n;
+		int r;
+
+		r = wait_for(fd, POLLIN, deadline);
+		if (r < 0)
+			return r;
+		n = recv(fd, chunk, sizeof(chunk), 0);
+		if (n < 0 && (errno == EINTR || errno == EAGAIN))
+			continue;
+		if (n < 0)
+			return -errno;
+		if (n == 0)
+			return -ECONNRESET;
+		if (reply->length + (size_t)n > RUNTIME_REPLY_LIMIT)
+			return -EFBIG;
+		text_append_bytes(reply, chunk, (size_t)n);
+		if (reply->failed)
+			return -ENOMEM;
+	}
+	text_truncate(reply, reply->length - strlen(prompt));
+	return 0;
+}
+
+static int session_exchange(
+	struct runtime_session *session, const char *line, int timeout_ms, struct text *reply)
+{
+	int64_t deadline = process_now_ms() + timeout_ms;
+	int r;
+
+	r = send_all(session->fd, line, strlen(line), deadline);
+	if (r == 0)
+		r = send_all(session->fd, "\n", 1, deadline);
+	return r < 0 ? r : receive_to_prompt(session->fd, deadline, reply);
+}
+
+static int take_trimmed(struct text *reply, char **ret)
+{
+	size_t leading;
+	int r;
+
+	while (reply->length > 0 && reply->data[reply->length - 1] == '\n')
+		text_truncate(reply, reply->length - 1);
+	leading = strspn(text_peek(reply), "\n");
+	r = text_finish(reply, ret, NULL);
+	if (r == 0)
+		memmove(*ret, *ret + leading, strlen(*ret + leading) + 1);
+	return r;
+}
+
+int runtime_session_open(const char *socket_path, int timeout_ms, struct runtime_session **ret,
+	struct error *err)
+{
+	_cleanup_(runtime_session_closep) struct runtime_session *session = NULL;
+	_cleanup_text_ struct text greeting = TEXT_INIT;
+	int r;
+
+	session = calloc(1, sizeof(*session));
+	if (!session)
+		return error_set_errno(err, -ENOMEM, "%s", socket_path);
+	session->fd = -1;
+	session->socket_path = strdup(socket_path);
+	if (!session->socket_path)
+		return error_set_errno(err, -ENOMEM, "%s", socket_path);
+	r = connect_socket(socket_path, process_now_ms() + timeout_ms, &session->fd);
+	if (r < 0)
+		return error_set_errno(err, r, "connecting to HAProxy at %s", socket_path);
+	r = session_exchange(session, "prompt", timeout_ms, &greeting);
+	if (r < 0)
+		return error_set_errno(err, r, "talking to HAProxy at %s", socket_path);
+	*ret = TAKE_PTR(session);
+	return 0;
+}
+
+int runtime_session_command(struct runtime_session *session, const char *command, int timeout_ms,
+	char **ret_reply, struct error *err)
+{
+	_cleanup_text_ struct text reply = TEXT_INIT;
+	_cleanup_free_ char *answer = NULL;
+	size_t length;
+	int r;
+
+	if (strpbrk(command, ";\n")) {
+		r = runtime_command(
+			session->socket_path, command, timeout_ms, &answer, &length, err);
+		if (r < 0)
+			return r;
+		text_append_bytes(&reply, answer, length);
+	} else {
+		if (!command[0])
+			return error_set(err, ERROR_INVALID, NULL, "empty Runtime API command");
+		r = session_exchange(session, command, timeout_ms, &reply);
+		if (r < 0)
+			return error_set_errno(
+				err, r, "talking to HAProxy at %s", session->socket_path);
+	}
+	if (reply.data && memchr(reply.data, '\0', reply.length))
+		return error_set(err, ERROR_INTERNAL, NULL, "a NUL byte in HAProxy's reply");
+	r = take_trimmed(&reply, ret_reply);
+	return r < 0 ? error_set_errno(err, r, "HAProxy's reply") : 0;
+}
+
+void runtime_session_close(struct runtime_session *session)
+{
+	if (!session)
+		return;
+	close_keep_errno(session->fd);
+	free(session->socket_path);
+	free(session);
+}
+
 int runtime_processes(
 	const char *master_socket, int timeout_ms, struct runtime_processes *ret, struct error *err)
 {

@@ -35,6 +35,22 @@ int runtime_command(const char *socket_path, const char *command, int timeout_ms
 int runtime_master_command(const char *master_socket, const char *command, int timeout_ms,
 	char **ret_reply, size_t *ret_length, struct error *err);
 
+/*
+ * Many commands on one connection, each answered before the next one is sent: HAProxy's interactive
+ * mode (management guide, 9.3, "prompt"). What cannot be told apart there, a command with a payload
+ * or several joined with ';', gets a connection of its own, as with runtime_command().
+ */
+struct runtime_session;
+
+int runtime_session_open(const char *socket_path, int timeout_ms, struct runtime_session **ret,
+	struct error *err);
+/* "timeout_ms" is for this exchange. The reply, without the newlines around it, is the caller's.
+ * After a failure the session is of no use any more. */
+int runtime_session_command(struct runtime_session *session, const char *command, int timeout_ms,
+	char **ret_reply, struct error *err);
+void runtime_session_close(struct runtime_session *session);
+DEFINE_CLEANUP(struct runtime_session *, runtime_session_close);
+
 struct runtime_worker {
 	pid_t pid;
 	unsigned reloads; /* reloads that this worker has lived through: 0 is the newest */

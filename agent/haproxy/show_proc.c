@@ -21,7 +21,7 @@
 
 enum {
 	TOKENS_MAX = 16,   /* of a line; what is beyond is not read */
-	WORKERS_MAX = 4096 /* HAProxy ends old workers long before: mworker-max-reloads */
+	WORKERS_MAX = 4096 /* the limit of old workers is far below */
 };
 
 enum column {

@@ -5,7 +5,8 @@
  * The server state file, which carries health over a reload.
  *
  * HAProxy lets it override the new configuration (addresses, weights, administrative states), so lines of servers
- * whose configuration changed are left out: those start fresh. How often and how many times a server is checked (inter,
+ * whose configuration changed are left out: those start fresh. So do servers that somebody put into maintenance, drained,
+ * weighed or moved with the Runtime API without the configuration saying so. How often and how many times a server is checked (inter,
  * rise, fall) does not count as a change.
  *
  * Source: HAProxy management guide, "show servers state"; configuration manual, "server-state-file".

@@ -12,6 +12,7 @@
 #include "agent/haproxy/runtime.h"
 #include "agent/health/counters.h"
 #include "agent/health/heartbeat.h"
+#include "agent/health/lvs.h"
 #include "agent/health/message.h"
 #include "agent/health/sample.h"
 
@@ -40,6 +41,7 @@ struct settings {
 	struct heartbeat *heartbeat;
 	int64_t interval_ms;
 	health_list_targets list_targets;
+	bool (*may_send)(void *userdata);
 	void *userdata;
 };
 
@@ -56,11 +58,13 @@ struct health {
 	struct counters *counters;
 	struct settings *next_settings; /* for the thread to take */
 	int64_t last_round_ms;
+	uint64_t heartbeats_sent, heartbeats_failed;
 
 	/* The thread's own. */
 	struct settings *settings;
 	uint64_t sequence;
 	bool save_failed; /* the log has it already */
+	bool silent;      /* the same: nobody may hear of us */
 };
 
 static void settings_free(struct settings *settings)
@@ -88,6 +92,7 @@ static int settings_new(
 		(options->heartbeat_interval_s > 0 ? (int64_t)options->heartbeat_interval_s : 1) *
 		1000;
 	settings->list_targets = options->list_targets;
+	settings->may_send = options->may_send;
 	settings->userdata = options->userdata;
 	*ret = TAKE_PTR(settings);
 	return 0;
@@ -134,36 +139,72 @@ static void table_remove(struct health *health, size_t i)
 	monitored_unref(lb);
 }
 
-/* 0 and NULL if HAProxy does not answer. Without the mutex, by the thread that set "busy". */
-static int ask(struct monitored *lb, const struct health_target *target,
-	struct haproxy_sample *ret_sample, struct health_snapshot **ret, struct error *err)
+/* What was learnt of one target. */
+struct answer {
+	struct haproxy_sample haproxy;
+	struct lvs_sample lvs;
+	struct health_snapshot *snapshot; /* NULL: it does not answer */
+};
+#define ANSWER_INIT ((struct answer){.snapshot = NULL})
+
+static void answer_done(struct answer *answer)
 {
-	_cleanup_sample_ struct haproxy_sample sample = HAPROXY_SAMPLE_INIT;
-	_cleanup_snapshot_ struct health_snapshot *snapshot = NULL;
+	sample_done(&answer->haproxy);
+	lvs_sample_done(&answer->lvs);
+	snapshot_free(answer->snapshot);
+	*answer = ANSWER_INIT;
+}
+
+static const char *name_of(const struct health_target *target)
+{
+	return target->lvs_config_file ? "IPVS" : "HAProxy";
+}
+
+/* "reason" is set if the other side does not answer, "err" if we fail. */
+static int take_sample(const struct monitored *lb, const struct health_target *target, struct answer *ret,
+	struct error *reason)
+{
+	const struct lvs_source source = {
+		target->lvs_config_file, target->lvs_check_pid_file, target->lvs_namespace};
+	int r;
+
+	if (source.config_file) {
+		r = lvs_take(&source, &ret->lvs, reason);
+		return r < 0 ? r : lvs_snapshot(&ret->lvs, lb->lb_id, &ret->snapshot, reason);
+	}
+	r = sample_take(target, RUNTIME_TIMEOUT_MS, &ret->haproxy, reason);
+	return r < 0 ? r : sample_snapshot(&ret->haproxy, lb->lb_id, &ret->snapshot, reason);
+}
+
+/* 0 and no snapshot if it does not answer. Without the mutex, by the thread that set "busy". */
+static int ask(struct monitored *lb, const struct health_target *target, struct answer *ret,
+	struct error *err)
+{
 	_cleanup_error_ struct error reason = ERROR_INIT;
 	int r;
 
-	r = sample_take(target, RUNTIME_TIMEOUT_MS, &sample, &reason);
+	r = take_sample(lb, target, ret, &reason);
 	if (r == -ENOMEM)
 		return error_set_errno(err, r, "health of load balancer %s", lb->lb_id);
 	if (r < 0) {
 		if (!lb->asked || lb->answers)
-			log_lb(LOG_WARNING, lb->lb_id, "HAProxy does not answer: %s",
+			log_lb(LOG_WARNING, lb->lb_id, "%s does not answer: %s", name_of(target),
 				error_message(&reason));
-		*ret = NULL;
 		return 0;
 	}
 	if (lb->asked && !lb->answers)
-		log_lb(LOG_NOTICE, lb->lb_id, "HAProxy answers again");
-	r = sample_snapshot(&sample, lb->lb_id, &snapshot, err);
-	if (r < 0)
-		return r;
+		log_lb(LOG_NOTICE, lb->lb_id, "%s answers again", name_of(target));
+	if (!target->lvs_config_file)
+		snapshot_leave_out_servers(ret->snapshot, target->leaving, target->n_leaving);
 	if (lb->known)
-		snapshot_log_changes(lb->known, snapshot);
-	*ret_sample = sample;
-	sample = HAPROXY_SAMPLE_INIT;
-	*ret = TAKE_PTR(snapshot);
+		snapshot_log_changes(lb->known, ret->snapshot);
 	return 0;
+}
+
+static int count(struct health *health, const struct health_target *target, const struct answer *answer)
+{
+	return target->lvs_config_file ? lvs_count(&answer->lvs, health->counters, answer->snapshot)
+				       : sample_count(&answer->haproxy, health->counters, answer->snapshot);
 }
 
 /* Makes "known" and "answers" at most max_age_ms old. With the mutex, which is released while
@@ -171,8 +212,7 @@ static int ask(struct monitored *lb, const struct health_target *target,
 static int refresh(struct health *health, struct monitored *lb, const struct health_target *target,
 	int64_t max_age_ms, struct error *err)
 {
-	_cleanup_snapshot_ struct health_snapshot *snapshot = NULL;
-	_cleanup_sample_ struct haproxy_sample sample = HAPROXY_SAMPLE_INIT;
+	_cleanup_(answer_done) struct answer answer = ANSWER_INIT;
 	int64_t wanted_ms = process_now_ms() - (max_age_ms > 0 ? max_age_ms : 0), taken_ms;
 	int r;
 
@@ -186,21 +226,21 @@ static int refresh(struct health *health, struct monitored *lb, const struct hea
 	lb->busy = true;
 	taken_ms = process_now_ms();
 	pthread_mutex_unlock(&health->mutex);
-	r = ask(lb, target, &sample, &snapshot, err);
+	r = ask(lb, target, &answer, err);
 	pthread_mutex_lock(&health->mutex);
 	lb->busy = false;
 	pthread_cond_broadcast(&health->idle);
 	if (r < 0)
 		return r;
 
-	if (snapshot) {
-		snapshot->taken_ms = taken_ms;
+	if (answer.snapshot) {
+		answer.snapshot->taken_ms = taken_ms;
 		if (!lb->forgotten)
-			r = sample_count(&sample, health->counters, snapshot);
+			r = count(health, target, &answer);
 		if (r < 0)
 			return error_set_errno(err, r, "health of load balancer %s", lb->lb_id);
 		snapshot_free(lb->known);
-		lb->known = TAKE_PTR(snapshot);
+		lb->known = TAKE_PTR(answer.snapshot);
 		lb->answers = true;
 	} else {
 		lb->answers = false;
@@ -240,12 +280,21 @@ static void round_done(struct round *round)
 	json_decref(round->message);
 }
 
+void health_target_done(struct health_target *target)
+{
+	free(target->stats_socket);
+	free(target->master_socket);
+	plan_leaving_free(target->leaving, target->n_leaving);
+	free(target->lvs_config_file);
+	free(target->lvs_check_pid_file);
+	free(target->lvs_namespace);
+	*target = (struct health_target){0};
+}
+
 void health_targets_free(struct health_target *targets, size_t n)
 {
-	for (size_t i = 0; targets && i < n; i++) {
-		free(targets[i].stats_socket);
-		free(targets[i].master_socket);
-	}
+	for (size_t i = 0; targets && i < n; i++)
+		health_target_done(&targets[i]);
 	free(targets);
 }
 
@@ -337,6 +386,20 @@ static int make_message(struct health *health, struct round *round)
 		amphora_id, health->sequence++, snapshots, n, health->counters, &round->message);
 }
 
+/* Without the mutex. */
+static bool may_send(struct health *health)
+{
+	const struct settings *settings = health->settings;
+	bool silent = settings->may_send && !settings->may_send(settings->userdata);
+
+	if (silent && !health->silent)
+		log_error("keepalived is configured and does not run: no heartbeat is sent");
+	if (!silent && health->silent)
+		log_notice("keepalived runs again: heartbeats go on");
+	health->silent = silent;
+	return !silent;
+}
+
 /* With the mutex, which is released while others are waited for. */
 static int run_round(struct health *health, struct round *round)
 {
@@ -355,9 +418,12 @@ static int run_round(struct health *health, struct round *round)
 
 	if (round->message) {
 		pthread_mutex_unlock(&health->mutex);
-		sent = heartbeat_send(
-			health->settings->heartbeat, round->message, round->n_members);
+		sent = may_send(health) &&
+		       heartbeat_send(health->settings->heartbeat, round->message,
+			       round->n_members);
 		pthread_mutex_lock(&health->mutex);
+		health->heartbeats_sent += sent;
+		health->heartbeats_failed += !sent;
 	}
 	for (size_t i = 0; sent && i < round->n_deltas; i++)
 		counters_mark_sent(health->counters, round->deltas[i].lb_id,
@@ -553,6 +619,14 @@ void health_forget(struct health *health, const char *lb_id)
 			table_remove(health, i);
 			break;
 		}
+	pthread_mutex_unlock(&health->mutex);
+}
+
+void health_heartbeats(struct health *health, uint64_t *ret_sent, uint64_t *ret_failed)
+{
+	pthread_mutex_lock(&health->mutex);
+	*ret_sent = health->heartbeats_sent;
+	*ret_failed = health->heartbeats_failed;
 	pthread_mutex_unlock(&health->mutex);
 }
 

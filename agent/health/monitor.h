@@ -15,13 +15,23 @@
 #include <stdint.h>
 
 #include "agent/base/error.h"
+#include "agent/haproxy/plan.h"
 #include "agent/health/snapshot.h"
 
 struct health_target {
-	char lb_id[37];
+	char lb_id[37];      /* of an LVS listener: its own id */
 	char *stats_socket;  /* the worker's */
 	char *master_socket; /* for old workers; NULL: not asked */
+	/* Servers that are no members any more and wait in HAProxy for their last connections to end: they are in no
+	 * snapshot. */
+	struct plan_leaving *leaving;
+	size_t n_leaving;
+	/* An LVS listener (lvs.h), NULL for HAProxy. */
+	char *lvs_config_file;
+	char *lvs_check_pid_file;
+	char *lvs_namespace; /* NULL: ours */
 };
+void health_target_done(struct health_target *target);
 
 /* Lists the load balancers whose HAProxy should run. The array and its strings are the caller's to
  * free (health_targets_free()). Called from the health thread. */
@@ -35,6 +45,8 @@ struct health_options {
 	unsigned heartbeat_interval_s;
 	int state_dir_fd; /* where stats_counters.json lives; stays the caller's */
 	health_list_targets list_targets;
+	/* Whether controllers may hear of us now; NULL: always. Called from the health thread. */
+	bool (*may_send)(void *userdata);
 	void *userdata;
 };
 
@@ -57,6 +69,9 @@ int health_reconfigure(
  * error. */
 int health_snapshot(struct health *health, const struct health_target *target, int64_t max_age_ms,
 	struct health_snapshot **ret, struct error *err);
+
+/* Heartbeats since the start. One that was not sent is made up for by the next one. */
+void health_heartbeats(struct health *health, uint64_t *ret_sent, uint64_t *ret_failed);
 
 /* Forgets a deleted load balancer and its counters. list_targets() must leave it out before this is
  * called. */

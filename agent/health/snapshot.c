@@ -254,6 +254,37 @@ int snapshot_copy(const struct health_snapshot *snapshot, struct health_snapshot
 	return 0;
 }
 
+static void member_done(struct member_health *member)
+{
+	free(member->id);
+	free(member->status);
+	free(member->reason);
+}
+
+/* The last one first: what was added last stands last in HAProxy's answer, too. */
+static void remove_member(struct pool_health *pool, const char *id)
+{
+	for (size_t i = pool->n_members; i > 0; i--) {
+		struct member_health *member = &pool->members[i - 1];
+
+		if (!streq(member->id, id))
+			continue;
+		member_done(member);
+		memmove(member, member + 1, (pool->n_members - i) * sizeof(*member));
+		pool->n_members--;
+		return;
+	}
+}
+
+void snapshot_leave_out_servers(
+	struct health_snapshot *snapshot, const struct plan_leaving *servers, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		for (size_t j = 0; j < snapshot->n_pools; j++)
+			if (streq(snapshot->pools[j].key, servers[i].backend))
+				remove_member(&snapshot->pools[j], servers[i].server);
+}
+
 void snapshot_free(struct health_snapshot *snapshot)
 {
 	if (!snapshot)
@@ -265,11 +296,8 @@ void snapshot_free(struct health_snapshot *snapshot)
 	for (size_t i = 0; i < snapshot->n_pools; i++) {
 		struct pool_health *pool = &snapshot->pools[i];
 
-		for (size_t j = 0; j < pool->n_members; j++) {
-			free(pool->members[j].id);
-			free(pool->members[j].status);
-			free(pool->members[j].reason);
-		}
+		for (size_t j = 0; j < pool->n_members; j++)
+			member_done(&pool->members[j]);
 		free(pool->members);
 		free(pool->key);
 		free(pool->status);
@@ -286,6 +314,27 @@ const struct listener_health *snapshot_find_listener(
 		if (streq(s->listeners[i].id, id))
 			return &s->listeners[i];
 	return NULL;
+}
+
+int snapshot_append(struct health_snapshot *into, struct health_snapshot *from)
+{
+	struct listener_health *listeners = reallocarray(
+		into->listeners, into->n_listeners + from->n_listeners + 1, sizeof(*listeners));
+	struct pool_health *pools;
+
+	if (!listeners)
+		return -ENOMEM;
+	into->listeners = listeners;
+	pools = reallocarray(into->pools, into->n_pools + from->n_pools + 1, sizeof(*pools));
+	if (!pools)
+		return -ENOMEM;
+	into->pools = pools;
+	for (size_t i = 0; i < from->n_listeners; i++)
+		listeners[into->n_listeners++] = from->listeners[i];
+	for (size_t i = 0; i < from->n_pools; i++)
+		pools[into->n_pools++] = from->pools[i];
+	from->n_listeners = from->n_pools = 0;
+	return 0;
 }
 
 const struct pool_health *snapshot_find_pool(const struct health_snapshot *s, const char *pool_id)

@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "agent/base/error.h"
+#include "agent/haproxy/plan.h"
 #include "agent/haproxy/stats.h"
 
 /* Totals since the load balancer was created: they survive reloads and restarts (counters.h). */
@@ -62,10 +63,15 @@ bool snapshot_leaves_out(const char *proxy);
  * out and rows of single sockets ("option socket-stats") are skipped. Strings are copied. */
 int snapshot_from_stats(const char *lb_id, const struct stats_table *stats,
 	struct health_snapshot **ret, struct error *err);
+/* Takes servers out of it. */
+void snapshot_leave_out_servers(
+	struct health_snapshot *snapshot, const struct plan_leaving *servers, size_t n);
 void snapshot_free(struct health_snapshot *snapshot);
 DEFINE_CLEANUP(struct health_snapshot *, snapshot_free);
 int snapshot_copy(const struct health_snapshot *snapshot, struct health_snapshot **ret);
 #define _cleanup_snapshot_ _cleanup_(snapshot_freep)
+/* Moves the listeners and pools of "from" behind those of "into". */
+int snapshot_append(struct health_snapshot *into, struct health_snapshot *from);
 
 const struct listener_health *snapshot_find_listener(
 	const struct health_snapshot *s, const char *id);

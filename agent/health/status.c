@@ -30,7 +30,7 @@ static bool pool_is_enabled(const struct load_balancer *lb, const struct pool *p
 		return false;
 	for (size_t i = 0; i < lb->n_listeners; i++)
 		if (listener_is_enabled(lb, &lb->listeners[i]) &&
-			streq_null(lb->listeners[i].default_pool_id, pool->id))
+			listener_uses_pool(&lb->listeners[i], pool->id))
 			return true;
 	return false;
 }
@@ -39,7 +39,7 @@ static bool pool_is_enabled(const struct load_balancer *lb, const struct pool *p
 static const struct pool_health *reported_pool(const struct load_balancer *lb,
 	const struct pool *pool, const struct health_snapshot *snapshot)
 {
-	if (!snapshot || !snapshot->answered || !pool_is_enabled(lb, pool))
+	if (!snapshot || !pool_is_enabled(lb, pool))
 		return NULL;
 	return snapshot_find_pool(snapshot, pool->id);
 }
@@ -119,9 +119,13 @@ enum operating_status status_of_listener(const struct load_balancer *lb,
 
 	if (!listener_is_enabled(lb, listener))
 		return STATUS_OFFLINE;
-	health = snapshot && snapshot->answered ? snapshot_find_listener(snapshot, listener->id)
-						: NULL;
-	return health ? status_of_reported_listener(health) : STATUS_ERROR;
+	/* Of a HAProxy that does not answer there are none in it. */
+	health = snapshot ? snapshot_find_listener(snapshot, listener->id) : NULL;
+	if (health)
+		return status_of_reported_listener(health);
+	/* HAProxy's silence is an error; of UDP and SCTP it knows nothing, and they are OFFLINE until keepalived has been asked,
+	 * as Octavia's are until they are reported. */
+	return listener_is_haproxy(listener) ? STATUS_ERROR : STATUS_OFFLINE;
 }
 
 enum operating_status status_of_load_balancer(
@@ -134,7 +138,7 @@ enum operating_status status_of_load_balancer(
 	for (size_t i = 0; i < lb->n_listeners; i++) {
 		if (!listener_is_enabled(lb, &lb->listeners[i]))
 			continue;
-		if (!snapshot || !snapshot->answered)
+		if ((!snapshot || !snapshot->answered) && listener_is_haproxy(&lb->listeners[i]))
 			return STATUS_ERROR;
 		if (status_of_listener(lb, &lb->listeners[i], snapshot) != STATUS_ONLINE)
 			status = STATUS_DEGRADED;
@@ -197,26 +201,41 @@ static json_t *pool_tree(const struct load_balancer *lb, const struct pool *pool
 	return TAKE_PTR(object);
 }
 
+/* Appends the pool of that id unless it is NULL or was appended before. */
+static int append_pool(json_t *pools, json_t *seen, const struct load_balancer *lb, const char *id,
+	const struct health_snapshot *snapshot)
+{
+	const struct pool *pool = id && !json_object_get(seen, id) ? load_balancer_find_pool(lb, id) : NULL;
+
+	if (!pool)
+		return 0;
+	return json_object_set_new(seen, id, json_true()) < 0 ||
+			       json_array_append_new(pools, pool_tree(lb, pool, snapshot)) < 0
+		       ? -ENOMEM
+		       : 0;
+}
+
 static json_t *listener_tree(const struct load_balancer *lb, const struct listener *listener,
 	const struct health_snapshot *snapshot)
 {
-	const struct pool *pool = listener->default_pool_id
-					  ? load_balancer_find_pool(lb, listener->default_pool_id)
-					  : NULL;
 	_cleanup_(json_decrefp) json_t *object = status_object(
 		listener->id, listener->name, status_of_listener(lb, listener, snapshot));
+	_cleanup_(json_decrefp) json_t *seen = json_object();
 	json_t *pools = json_array();
+	int r;
 
-	if (json_object_set_new(object, "pools", pools) < 0 ||
-		(pool && json_array_append_new(pools, pool_tree(lb, pool, snapshot)) < 0))
+	if (json_object_set_new(object, "pools", pools) < 0)
 		return NULL;
-	return TAKE_PTR(object);
+	r = append_pool(pools, seen, lb, listener->default_pool_id, snapshot);
+	for (size_t i = 0; r == 0 && i < listener->n_l7policies; i++)
+		r = append_pool(pools, seen, lb, l7policy_pool_id(&listener->l7policies[i]), snapshot);
+	return r == 0 ? TAKE_PTR(object) : NULL;
 }
 
 static bool pool_has_listener(const struct load_balancer *lb, const struct pool *pool)
 {
 	for (size_t i = 0; i < lb->n_listeners; i++)
-		if (streq_null(lb->listeners[i].default_pool_id, pool->id))
+		if (listener_uses_pool(&lb->listeners[i], pool->id))
 			return true;
 	return false;
 }

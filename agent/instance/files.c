@@ -12,20 +12,26 @@
 #include "agent/haproxy/check.h"
 
 #define CONFIG "haproxy.cfg"
+#define OWN_CONFIG "amphorad.cfg"
 #define STAGED "staged"
 #define APPLIED "applied"
 
 enum { DIGEST_SIZE = 2 * 32 + 1 };
 
+/* Where rendered files are: the part of their names before the slash. */
+static const char *const folders[] = {RENDER_LIST_DIR, RENDER_CERTIFICATE_DIR};
+
 static int write_files(int dir_fd, const char *text, size_t length, const struct rendered_file *files, size_t n_files,
 	bool durable)
 {
-	_cleanup_close_ int lists_fd = -1;
 	int r = 0;
 
 	/* HAProxy reads them before it gives up its privileges. */
-	if (n_files > 0)
-		r = fileio_open_dir(dir_fd, RENDER_LIST_DIR, 0700, &lists_fd);
+	for (size_t i = 0; r == 0 && n_files > 0 && i < ELEMENTSOF(folders); i++) {
+		_cleanup_close_ int folder_fd = -1;
+
+		r = fileio_open_dir(dir_fd, folders[i], 0700, &folder_fd);
+	}
 	for (size_t i = 0; r == 0 && i < n_files; i++)
 		r = fileio_write_volatile(dir_fd, files[i].name, files[i].content, strlen(files[i].content), 0600);
 	if (r == 0)
@@ -34,25 +40,37 @@ static int write_files(int dir_fd, const char *text, size_t length, const struct
 	return r;
 }
 
-int instance_write_own_config(struct instance *instance, struct error *err)
+/* What a definition says of old workers comes before what the agent's configuration says. */
+int instance_own_config(struct instance *instance, const struct load_balancer *lb, char **ret, size_t *ret_length)
 {
 	const struct instance_settings *settings = instance->settings;
+	int64_t hard_stop_after_s = lb && lb->hard_stop_after_s ? lb->hard_stop_after_s : settings->hard_stop_after_s;
 	_cleanup_text_ struct text text = TEXT_INIT;
-	int r;
 
 	text_append(&text, "# The agent's own settings, read beside haproxy.cfg. Written by amphorad.\nglobal\n");
 	text_printf(&text, "    stats socket %s mode 0600 level admin expose-fd listeners\n", instance->stats_socket);
-	text_printf(&text, "    hard-stop-after %llds\n", (long long)settings->hard_stop_after_s);
-	text_printf(&text, "    mworker-max-reloads %lld\n", (long long)settings->max_old_workers);
+	text_printf(&text, "    hard-stop-after %llds\n", (long long)hard_stop_after_s);
+	/* HAProxy counts the reloads that a worker has lived through: a low limit would cut the connections of a single old
+	 * worker. How many there may be is up to us (old_workers.c); 3.3 and later have a limit of 50 if none is set. */
+	text_append(&text, "    mworker-max-reloads 1000\n");
 	/* Where the limit on descriptors cannot be raised, fewer connections are better than none. */
 	text_append(&text, "    no strict-limits\n");
 	if (settings->haproxy_user && instance->owner == OWNER_DEFINITION) /* an uploaded one names its user */
 		text_printf(&text, "    user %s\n", settings->haproxy_user);
 	if (settings->haproxy_group)
 		text_printf(&text, "    group %s\n", settings->haproxy_group);
-	if (text.failed)
-		return error_set_errno(err, -ENOMEM, "amphorad.cfg");
-	r = fileio_write_volatile(instance->dir_fd, "amphorad.cfg", text_peek(&text), text.length, 0600);
+	return text_finish(&text, ret, ret_length);
+}
+
+int instance_write_own_config(struct instance *instance, const struct load_balancer *lb, struct error *err)
+{
+	_cleanup_free_ char *text = NULL;
+	size_t length;
+	int r;
+
+	r = instance_own_config(instance, lb, &text, &length);
+	if (r == 0)
+		r = fileio_write_volatile(instance->dir_fd, OWN_CONFIG, text, length, 0600);
 	if (r < 0)
 		return error_set_errno(err, r, "cannot write %s", instance->own_config);
 	return 0;
@@ -65,11 +83,12 @@ int instance_write_no_states(int dir_fd)
 	return fileio_write_volatile(dir_fd, RENDER_STATE_FILE, version_line, strlen(version_line), 0600);
 }
 
-int instance_check_staged(struct instance *instance, const struct rendered *rendered, char **ret_verdict,
-	struct error *err)
+int instance_check_staged(struct instance *instance, const struct load_balancer *lb, const struct rendered *rendered,
+	char **ret_verdict, struct error *err)
 {
-	_cleanup_free_ char *directory = NULL;
+	_cleanup_free_ char *directory = NULL, *own = NULL;
 	_cleanup_close_ int staged_fd = -1;
+	size_t own_length;
 	int r;
 
 	r = fileio_remove_tree(instance->dir_fd, STAGED);
@@ -80,51 +99,24 @@ int instance_check_staged(struct instance *instance, const struct rendered *rend
 			staged_fd, rendered->text, rendered->length, rendered->files, rendered->n_files, false);
 	if (r == 0)
 		r = instance_write_no_states(staged_fd);
+	if (r == 0)
+		r = instance_own_config(instance, lb, &own, &own_length);
+	if (r == 0)
+		r = fileio_write_volatile(staged_fd, OWN_CONFIG, own, own_length, 0600);
 	if (r == 0 && asprintf(&directory, "%s/" STAGED, instance->directory) < 0)
 		r = -ENOMEM;
 	if (r < 0) {
 		fileio_remove_tree(instance->dir_fd, STAGED);
 		return error_set_errno(err, r, "cannot write %s/" STAGED, instance->directory);
 	}
-	r = haproxy_check(instance->settings->haproxy_cmd, directory, CONFIG, instance->own_config, NULL, ret_verdict,
-		err);
+	r = haproxy_check(instance->settings->haproxy_cmd, directory, CONFIG, OWN_CONFIG, NULL, ret_verdict, err);
 	fileio_remove_tree(instance->dir_fd, STAGED);
 	return r;
 }
 
-static int append_string(char ***list, size_t *n, const char *string)
+static int open_folder(struct instance *instance, const char *name, DIR **ret)
 {
-	char **grown = reallocarray(*list, *n + 2, sizeof(*grown));
-
-	if (!grown)
-		return -ENOMEM;
-	*list = grown;
-	grown[*n] = strdup(string);
-	grown[*n + 1] = NULL;
-	return grown[(*n)++] ? 0 : -ENOMEM;
-}
-
-int instance_changed_files(struct instance *instance, const struct rendered *rendered, char ***ret)
-{
-	_cleanup_strv_ char **names = NULL;
-	size_t n = 0;
-
-	for (size_t i = 0; i < rendered->n_files; i++) {
-		_cleanup_free_ char *content = NULL;
-		int r = fileio_read_own(instance->dir_fd, rendered->files[i].name, INSTANCE_CONFIG_LIMIT, &content, NULL);
-
-		if (r == 0 && streq(content, rendered->files[i].content))
-			continue;
-		if (append_string(&names, &n, rendered->files[i].name) < 0)
-			return -ENOMEM;
-	}
-	*ret = TAKE_PTR(names);
-	return 0;
-}
-
-static int open_lists(struct instance *instance, DIR **ret)
-{
-	int fd = openat(instance->dir_fd, RENDER_LIST_DIR, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	int fd = openat(instance->dir_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 
 	*ret = NULL;
 	if (fd < 0)
@@ -137,10 +129,10 @@ static int open_lists(struct instance *instance, DIR **ret)
 	return 0;
 }
 
-static int read_list_files(struct instance *instance, struct published *published)
+static int read_folder(struct instance *instance, const char *folder, struct published *published)
 {
 	_cleanup_closedir_ DIR *dir = NULL;
-	int r = open_lists(instance, &dir);
+	int r = open_folder(instance, folder, &dir);
 
 	if (r < 0 || !dir)
 		return r;
@@ -156,7 +148,7 @@ static int read_list_files(struct instance *instance, struct published *publishe
 		file = &grown[published->n_files];
 		*file = (struct rendered_file){NULL, NULL};
 		published->n_files++;
-		if (asprintf(&file->name, RENDER_LIST_DIR "/%s", entry->d_name) < 0) {
+		if (asprintf(&file->name, "%s/%s", folder, entry->d_name) < 0) {
 			file->name = NULL;
 			return -ENOMEM;
 		}
@@ -175,8 +167,8 @@ int instance_read_published(struct instance *instance, struct published *ret, st
 	r = fileio_read_own(instance->dir_fd, CONFIG, INSTANCE_CONFIG_LIMIT, &published.text, &published.length);
 	if (r == -ENOENT)
 		r = 0;
-	if (r == 0)
-		r = read_list_files(instance, &published);
+	for (size_t i = 0; r == 0 && i < ELEMENTSOF(folders); i++)
+		r = read_folder(instance, folders[i], &published);
 	if (r < 0)
 		return error_set_errno(err, r, "cannot read the configuration in %s", instance->directory);
 	*ret = published;
@@ -186,10 +178,8 @@ int instance_read_published(struct instance *instance, struct published *ret, st
 
 void published_done(struct published *published)
 {
-	for (size_t i = 0; i < published->n_files; i++) {
-		free(published->files[i].name);
-		free(published->files[i].content);
-	}
+	for (size_t i = 0; i < published->n_files; i++)
+		rendered_file_done(&published->files[i]);
 	free(published->files);
 	free(published->text);
 	*published = PUBLISHED_INIT;
@@ -206,19 +196,39 @@ int instance_publish(struct instance *instance, const char *text, size_t length,
 	return 0;
 }
 
+static bool is_rendered(const struct rendered *rendered, const char *folder, const char *name)
+{
+	for (size_t i = 0; i < rendered->n_files; i++) {
+		const char *rest = text_after_prefix(rendered->files[i].name, folder);
+
+		if (rest && rest[0] == '/' && streq(rest + 1, name))
+			return true;
+	}
+	return false;
+}
+
 void instance_remove_unused_files(struct instance *instance, const struct rendered *rendered)
 {
-	_cleanup_closedir_ DIR *dir = NULL;
+	for (size_t i = 0; i < ELEMENTSOF(folders); i++) {
+		_cleanup_closedir_ DIR *dir = NULL;
 
-	if (open_lists(instance, &dir) < 0 || !dir)
-		return;
-	for (struct dirent *entry = readdir(dir); entry; entry = readdir(dir)) {
-		bool used = streq(entry->d_name, ".") || streq(entry->d_name, "..");
+		if (open_folder(instance, folders[i], &dir) < 0 || !dir)
+			continue;
+		for (struct dirent *entry = readdir(dir); entry; entry = readdir(dir))
+			if (!streq(entry->d_name, ".") && !streq(entry->d_name, "..") &&
+				!is_rendered(rendered, folders[i], entry->d_name))
+				unlinkat(dirfd(dir), entry->d_name, 0);
+	}
+}
 
-		for (size_t i = 0; !used && i < rendered->n_files; i++)
-			used = streq(rendered->files[i].name + strlen(RENDER_LIST_DIR "/"), entry->d_name);
-		if (!used)
-			unlinkat(dirfd(dir), entry->d_name, 0);
+void instance_remove_temporary(struct instance *instance)
+{
+	fileio_remove_temporary(instance->dir_fd);
+	for (size_t i = 0; i < ELEMENTSOF(folders); i++) {
+		_cleanup_closedir_ DIR *dir = NULL;
+
+		if (open_folder(instance, folders[i], &dir) == 0 && dir)
+			fileio_remove_temporary(dirfd(dir));
 	}
 }
 

@@ -6,6 +6,7 @@
 
 #include "agent/base/fileio.h"
 #include "agent/base/log.h"
+#include "agent/base/namespace.h"
 #include "agent/base/process.h"
 #include "agent/base/text.h"
 #include "agent/haproxy/state.h"
@@ -88,8 +89,10 @@ static int confirm(struct instance *instance, const struct before *before, const
 			outcome = judge(&processes, before, &worker);
 			runtime_processes_done(&processes);
 		}
-		if (outcome == OUTCOME_SERVING && worker_answers(instance, worker))
+		if (outcome == OUTCOME_SERVING && worker_answers(instance, worker)) {
+			instance->worker = worker;
 			return 0;
+		}
 		if (outcome == OUTCOME_FAILED || operations->pid(instance->unit) == 0)
 			return failure(instance, failed_words, err);
 		poll(NULL, 0, CONFIRM_POLL_MS);
@@ -97,7 +100,24 @@ static int confirm(struct instance *instance, const struct before *before, const
 	return failure(instance, "HAProxy did not confirm within 60 s", err);
 }
 
-int instance_start_haproxy(struct instance *instance, struct error *err)
+int instance_await_worker(struct instance *instance, struct error *err)
+{
+	struct before before = {0};
+
+	if (instance->worker > 0 && worker_answers(instance, instance->worker))
+		return 0;
+	return confirm(instance, &before, "HAProxy does not serve", err);
+}
+
+void instance_tell_started(struct instance *instance, const char *config, size_t length)
+{
+	const struct instance_settings *settings = instance->settings;
+
+	if (settings->after_start)
+		settings->after_start(settings->userdata, instance->id, config, length);
+}
+
+int instance_start_haproxy(struct instance *instance, const char *wanted, size_t wanted_length, struct error *err)
 {
 	const struct supervisor_operations *operations = instance->unit->supervisor->operations;
 	struct before before = {0};
@@ -118,6 +138,8 @@ int instance_start_haproxy(struct instance *instance, struct error *err)
 	r = confirm(instance, &before, "HAProxy did not start", err);
 	if (r < 0)
 		operations->stop(instance->unit, 0, NULL); /* it must not be started again and again */
+	else
+		instance_tell_started(instance, wanted, wanted_length);
 	return r;
 }
 
@@ -167,28 +189,51 @@ static int ask_master(struct instance *instance, struct runtime_processes *ret, 
 	}
 }
 
-/* Where HAProxy runs in our network namespace; elsewhere it has to see for itself. */
-static int try_new_addresses(struct instance *instance, const char *wanted, size_t wanted_length, struct error *err)
-{
-	_cleanup_cfg_ struct cfg old = CFG_INIT, new = CFG_INIT;
+struct trial {
+	const struct cfg *running, *wanted;
+	struct error *err;
+	bool ran;
+};
 
-	if (!instance->running || instance->settings->network_namespace ||
-		cfg_parse(instance->running, instance->running_length, &old, NULL) < 0 ||
+static int run_trial(void *userdata)
+{
+	struct trial *trial = userdata;
+
+	trial->ran = true;
+	return trial_bind_added(trial->running, trial->wanted, trial->err);
+}
+
+/* Where HAProxy runs. Without its namespace there is nothing to try; the reload will tell. */
+int instance_try_addresses(struct instance *instance, const char *wanted, size_t wanted_length, struct error *err)
+{
+	const char *network_namespace = instance->settings->network_namespace;
+	_cleanup_cfg_ struct cfg old = CFG_INIT, new = CFG_INIT;
+	struct trial trial = {&old, &new, err, false};
+	_cleanup_close_ int namespace_fd = -1;
+	int r;
+
+	if (!instance->running || cfg_parse(instance->running, instance->running_length, &old, NULL) < 0 ||
 		cfg_parse(wanted, wanted_length, &new, NULL) < 0)
 		return 0;
-	return trial_bind_added(&old, &new, err);
+	if (!network_namespace)
+		return run_trial(&trial);
+	if (namespace_open(network_namespace, &namespace_fd, NULL) < 0)
+		return 0;
+	r = namespace_run(namespace_fd, run_trial, &trial);
+	return trial.ran ? r : 0;
 }
 
 int instance_reload_haproxy(struct instance *instance, const char *wanted, size_t wanted_length, struct error *err)
 {
 	const struct instance_settings *settings = instance->settings;
 	const struct supervisor_operations *operations = instance->unit->supervisor->operations;
+	_cleanup_saved_tables_ struct saved_tables tables = SAVED_TABLES_INIT;
 	struct runtime_processes processes = {0};
 	struct before before = {0};
 	const struct runtime_worker *worker;
 	int r;
 
-	r = try_new_addresses(instance, wanted, wanted_length, err);
+	r = instance_try_addresses(instance, wanted, wanted_length, err);
 	if (r < 0)
 		return r;
 	if (instance->running)
@@ -208,9 +253,14 @@ int instance_reload_haproxy(struct instance *instance, const char *wanted, size_
 	before.failed_reloads = processes.failed_reloads;
 	runtime_processes_done(&processes);
 
+	instance_save_tables(instance, &tables);
 	r = operations->reload(instance->unit, err);
+	if (r == 0)
+		r = confirm(instance, &before,
+			"HAProxy did not take the new configuration and goes on with the old one", err);
 	if (r < 0)
 		return r;
-	return confirm(instance, &before, "HAProxy did not take the new configuration and goes on with the old one",
-		err);
+	instance_restore_tables(instance, &tables);
+	instance_tell_started(instance, wanted, wanted_length);
+	return 0;
 }

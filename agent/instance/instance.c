@@ -9,9 +9,8 @@
 #include "agent/base/log.h"
 #include "agent/base/process.h"
 #include "agent/base/text.h"
+#include "agent/instance/lvs.h"
 #include "agent/instance/internal.h"
-
-#define DELETED "definition.deleted"
 
 /* HAProxy binds a socket under its name and a suffix of up to 11 characters, and renames it. */
 enum { SOCKET_NAME_MAX = sizeof(((struct sockaddr_un *)NULL)->sun_path) - 12 };
@@ -21,6 +20,7 @@ void apply_result_done(struct apply_result *result)
 	plan_done(&result->plan);
 	free(result->verdict);
 	rendered_done(&result->rendered);
+	lvs_change_done(&result->lvs);
 	load_balancer_unref(result->lb);
 	*result = APPLY_RESULT_INIT;
 }
@@ -72,9 +72,12 @@ int instance_new(const char *lb_id, enum instance_owner owner, const struct inst
 	instance->dir_fd = -1;
 	instance->owner = owner;
 	instance->settings = settings;
+	instance->has_old_workers = true;
 	snprintf(instance->id, sizeof(instance->id), "%s", lb_id);
 	pthread_mutex_init(&instance->lock, NULL);
 	pthread_mutex_init(&instance->view_lock, NULL);
+	pthread_mutex_init(&instance->queue_lock, NULL);
+	pthread_cond_init(&instance->queue_moves, NULL);
 	r = make_paths(instance);
 	if (r < 0)
 		return error_set_errno(err, -ENOMEM, "load balancer %s", lb_id);
@@ -120,9 +123,14 @@ void instance_unref(struct instance *instance)
 	close_keep_errno(instance->dir_fd);
 	pthread_mutex_destroy(&instance->lock);
 	pthread_mutex_destroy(&instance->view_lock);
+	pthread_mutex_destroy(&instance->queue_lock);
+	pthread_cond_destroy(&instance->queue_moves);
 	free(instance->trouble);
 	free(instance->peer_name);
 	free(instance->running);
+	free(instance->own_running);
+	plan_leaving_free(instance->leaving, instance->n_leaving);
+	named_files_done(&instance->running_files);
 	free(instance->directory);
 	free(instance->config_file);
 	free(instance->own_config);
@@ -162,228 +170,21 @@ int instance_set_running(struct instance *instance, const char *text, size_t len
 	return 0;
 }
 
-static void set_current(struct instance *instance, struct stored_definition *stored)
-{
-	LOCK_SCOPE(&instance->view_lock);
-	stored_definition_done(&instance->current);
-	instance->current = *stored;
-	instance->damaged = false;
-	*stored = STORED_DEFINITION_INIT;
-}
-
-static int tell_haproxy(struct instance *instance, const char *wanted, size_t length, struct error *err)
-{
-	int r = instance_write_own_config(instance, err);
-
-	if (r < 0)
-		return r;
-	return instance_haproxy_runs(instance) ? instance_reload_haproxy(instance, wanted, length, err)
-				      : instance_start_haproxy(instance, err);
-}
-
-/* Back to what was published before; "reached_haproxy" tells whether HAProxy runs the new text. */
-static void roll_back(struct instance *instance, const struct published *before, bool reached_haproxy)
-{
-	struct rendered old = {before->text, before->length, before->files, before->n_files};
-	bool tell = reached_haproxy || !instance_haproxy_runs(instance);
-	/* If it was not known what HAProxy runs, it is not known now. */
-	bool known = tell || instance->running;
-	_cleanup_error_ struct error problem = ERROR_INIT;
-	int r;
-
-	r = instance_publish(instance, before->text, before->length, before->files, before->n_files, &problem);
-	if (r == 0 && !before->text)
-		r = instance->settings->supervisor->operations->stop(instance->unit, 0, &problem);
-	else if (r == 0 && tell)
-		r = tell_haproxy(instance, before->text, before->length, &problem);
-	if (r == 0 && known)
-		r = instance_set_running(instance, before->text, before->length);
-	if (r == 0 && known && before->text) {
-		instance_remove_unused_files(instance, &old);
-		r = instance_record_applied(instance, &old, &problem);
-	}
-	if (r < 0) {
-		log_lb(LOG_ERR, instance->id, "going back to the last configuration failed: %s",
-			error_message(&problem));
-		instance_set_trouble(instance, error_message(&problem));
-		instance_set_running(instance, NULL, 0);
-	}
-}
-
-/* publish -> apply -> confirm | roll back. */
-static int run_rendered(struct instance *instance, const struct rendered *rendered, struct published *before,
-	struct error *err)
-{
-	_cleanup_error_ struct error problem = ERROR_INIT;
-	int r;
-
-	r = instance_read_published(instance, before, err);
-	if (r < 0)
-		return r;
-	r = instance_forget_applied(instance, err);
-	if (r < 0)
-		return r;
-	r = instance_publish(instance, rendered->text, rendered->length, rendered->files, rendered->n_files, err);
-	if (r == 0)
-		r = tell_haproxy(instance, rendered->text, rendered->length, err);
-	if (r == 0 && instance_set_running(instance, rendered->text, rendered->length) < 0)
-		r = error_set_errno(err, -ENOMEM, "configuration");
-	if (r < 0) {
-		roll_back(instance, before, false);
-		return r;
-	}
-	instance_remove_unused_files(instance, rendered);
-	/* Without the record the next start of the agent reloads once more, no harm else. */
-	if (instance_record_applied(instance, rendered, &problem) < 0)
-		log_lb(LOG_WARNING, instance->id, "%s", error_message(&problem));
-	return 0;
-}
-
-static int store(struct instance *instance, struct load_balancer *lb, struct error *err)
-{
-	_cleanup_stored_ struct stored_definition next = STORED_DEFINITION_INIT;
-	_cleanup_free_ int64_t *revisions = NULL;
-	int64_t last = instance->current.revision;
-	size_t n = 0;
-	int r;
-
-	/* What a deletion that failed left must not be ended by the next start any more. */
-	r = fileio_remove_tree(instance->dir_fd, DELETED);
-	if (r < 0)
-		return error_set_errno(err, r, "cannot remove %s/" DELETED, instance->directory);
-	/* The newest is in force at the next start: it must be ours, also where those on disk could not be read. */
-	r = store_revisions(instance->dir_fd, &revisions, &n);
-	if (r < 0)
-		return error_set_errno(err, r, "cannot read %s/definition", instance->directory);
-	if (n > 0 && revisions[0] > last)
-		last = revisions[0];
-	next.revision = last + 1;
-	next.lb = load_balancer_ref(lb);
-	store_now(next.updated_at);
-	snprintf(next.created_at, sizeof(next.created_at), "%s",
-		instance->current.lb ? instance->current.created_at : next.updated_at);
-	r = store_write(instance->dir_fd, &next, err);
-	if (r < 0)
-		return r;
-	set_current(instance, &next);
-	return 0;
-}
-
-static bool is_stored(struct instance *instance, const struct load_balancer *lb)
-{
-	_cleanup_free_ char *now = NULL, *wanted = NULL;
-
-	return instance->current.lb && definition_to_text(instance->current.lb, &now, NULL) == 0 &&
-		definition_to_text(lb, &wanted, NULL) == 0 && streq(now, wanted);
-}
-
-static int check_revision(struct instance *instance, int64_t if_match, struct error *err)
-{
-	if (if_match >= 0 && if_match != instance->current.revision)
-		return error_set(err, ERROR_STALE, NULL,
-			"If-Match names revision %lld, the load balancer is at %lld: read it again",
-			(long long)if_match, (long long)instance->current.revision);
-	return 0;
-}
-
-/* Plan of a change, with the reasons. */
-static int make_plan(struct instance *instance, const struct rendered *rendered, struct plan *ret, struct error *err)
-{
-	static const char unknown[] = "";
-	_cleanup_strv_ char **changed = NULL;
-	bool runs = instance_haproxy_runs(instance);
-
-	if (instance_changed_files(instance, rendered, &changed) < 0)
-		return error_set_errno(err, -ENOMEM, "plan");
-	/* It runs something that we do not know (a rollback failed): everything counts as changed. */
-	if (runs && !instance->running)
-		return plan_make(unknown, 0, rendered->text, rendered->length, changed, ret, err);
-	return plan_make(runs ? instance->running : NULL, instance->running_length, rendered->text, rendered->length,
-		changed, ret, err);
-}
-
-static int instance_refuse_controller(const struct instance *instance, struct error *err)
-{
-	return error_set(err, ERROR_CONFLICT, NULL,
-		"Load Balancer %s is immutable here: a controller owns its configuration", instance->id);
-}
-
-/* Everything but the stage and the plan, for a change that is really made. */
-static int commit(struct instance *instance, struct load_balancer *lb, const struct rendered *rendered,
-	const struct plan *plan, struct error *err)
-{
-	_cleanup_(published_done) struct published before = PUBLISHED_INIT;
-	int r;
-
-	if (plan->action != PLAN_NONE) {
-		r = run_rendered(instance, rendered, &before, err);
-		if (r < 0)
-			return r;
-	}
-	if (!is_stored(instance, lb)) {
-		r = store(instance, lb, err);
-		if (r < 0 && plan->action != PLAN_NONE) {
-			instance_forget_applied(instance, NULL);
-			roll_back(instance, &before, true);
-		}
-		if (r < 0)
-			return r;
-	}
-	instance_set_trouble(instance, NULL);
-	return 0;
-}
-
-int instance_apply(struct instance *instance, struct load_balancer *lb, const struct apply_options *options,
-	struct apply_result *ret, struct error *err)
-{
-	_cleanup_apply_result_ struct apply_result result = APPLY_RESULT_INIT;
-	int64_t started = process_now_ms();
-	int r;
-
-	if (instance->owner != OWNER_DEFINITION)
-		return instance_refuse_controller(instance, err);
-	LOCK_SCOPE(&instance->lock);
-	if (instance->deleted) {
-		error_set(err, ERROR_NOT_FOUND, NULL, "Load Balancer %s not found.", instance->id);
-		return -ESHUTDOWN;
-	}
-	r = check_revision(instance, options->if_match, err);
-	if (r < 0)
-		return r;
-	r = render_haproxy(instance->settings->template, lb, &instance->settings->render, &result.rendered, err);
-	if (r < 0)
-		return r;
-	r = make_plan(instance, &result.rendered, &result.plan, err);
-	if (r < 0)
-		return r;
-	if (options->dry_run || result.plan.action != PLAN_NONE) {
-		r = instance_write_own_config(instance, err);
-		if (r == 0)
-			r = instance_check_staged(instance, &result.rendered, &result.verdict, err);
-		if (r < 0)
-			return r;
-	}
-	result.created = !instance->current.lb;
-	if (!options->dry_run) {
-		r = commit(instance, lb, &result.rendered, &result.plan, err);
-		if (r < 0)
-			return r;
-		log_lb(LOG_NOTICE, instance->id, "revision %lld is in force: %s, %lld ms",
-			(long long)instance->current.revision, plan_action_name(result.plan.action),
-			(long long)(process_now_ms() - started));
-	}
-	result.revision = instance->current.revision;
-	result.lb = load_balancer_ref(lb);
-	result.duration_ms = process_now_ms() - started;
-	*ret = result;
-	result = APPLY_RESULT_INIT;
-	return 0;
-}
-
 static void mark_deleted(struct instance *instance)
 {
 	LOCK_SCOPE(&instance->view_lock);
 	instance->deleted = true;
+}
+
+static int remove_lvs(struct instance *instance, struct error *err)
+{
+	_cleanup_lvs_change_ struct lvs_change change = LVS_CHANGE_INIT;
+	int r;
+
+	if (instance->owner != OWNER_DEFINITION)
+		return 0;
+	r = instance_lvs_prepare(instance, NULL, false, &change, err);
+	return r < 0 ? r : instance_lvs_apply(instance, &change, err);
 }
 
 /* Ends a deletion or a creation that was interrupted, or does one: the folder of definitions is gone for the next start
@@ -393,7 +194,7 @@ int instance_remove_all(struct instance *instance, struct error *err)
 	const struct supervisor_operations *operations = instance->settings->supervisor->operations;
 	int r;
 
-	r = fileio_rename(instance->dir_fd, "definition", instance->dir_fd, DELETED);
+	r = fileio_rename(instance->dir_fd, "definition", instance->dir_fd, INSTANCE_DELETED);
 	if (r < 0 && r != -ENOENT && r != -ENOTEMPTY && r != -EEXIST)
 		return error_set_errno(err, r, "cannot remove the definition");
 	/* Without its haproxy.cfg an uploaded load balancer is gone for the next start. */
@@ -403,12 +204,15 @@ int instance_remove_all(struct instance *instance, struct error *err)
 			return error_set_errno(err, r, "cannot remove %s", instance->config_file);
 	}
 	mark_deleted(instance);
-	r = operations->stop(instance->unit, 0, err);
+	r = remove_lvs(instance, err);
+	if (r == 0)
+		r = operations->stop(instance->unit, 0, err);
 	if (r == 0)
 		r = operations->disable(instance->unit, err);
 	if (r < 0)
 		return r;
 	instance_set_running(instance, NULL, 0);
+	instance_clear_leaving(instance);
 	unlink(instance->stats_socket);
 	r = fileio_remove_tree(AT_FDCWD, instance->directory);
 	if (r < 0)
@@ -418,47 +222,7 @@ int instance_remove_all(struct instance *instance, struct error *err)
 
 static bool deletion_was_interrupted(struct instance *instance)
 {
-	return faccessat(instance->dir_fd, DELETED, F_OK, 0) == 0;
-}
-
-/* Whether HAProxy runs exactly this, told by the record and the files. */
-static bool is_in_force(struct instance *instance, const struct rendered *rendered)
-{
-	_cleanup_(published_done) struct published published = PUBLISHED_INIT;
-	_cleanup_strv_ char **changed = NULL;
-
-	return instance_haproxy_runs(instance) && instance_is_applied(instance, rendered) &&
-		instance_read_published(instance, &published, NULL) == 0 && published.text &&
-		streq(published.text, rendered->text) &&
-		instance_changed_files(instance, rendered, &changed) == 0 && !changed;
-}
-
-static int converge(struct instance *instance, struct error *err)
-{
-	_cleanup_(published_done) struct published before = PUBLISHED_INIT;
-	_cleanup_rendered_ struct rendered rendered = RENDERED_INIT;
-	_cleanup_free_ char *verdict = NULL;
-	int r;
-
-	r = render_haproxy(instance->settings->template, instance->current.lb, &instance->settings->render, &rendered,
-		err);
-	if (r == 0)
-		r = instance_write_own_config(instance, err);
-	if (r < 0)
-		return r;
-	if (is_in_force(instance, &rendered)) {
-		log_lb(LOG_INFO, instance->id, "HAProxy runs revision %lld already",
-			(long long)instance->current.revision);
-		return instance_set_running(instance, rendered.text, rendered.length);
-	}
-	r = instance_check_staged(instance, &rendered, &verdict, err);
-	if (r < 0)
-		return r;
-	r = run_rendered(instance, &rendered, &before, err);
-	if (r < 0)
-		return r;
-	log_lb(LOG_NOTICE, instance->id, "HAProxy was brought to revision %lld", (long long)instance->current.revision);
-	return 0;
+	return faccessat(instance->dir_fd, INSTANCE_DELETED, F_OK, 0) == 0;
 }
 
 /* What runs is better than nothing: it goes on until a definition is sent. */
@@ -476,7 +240,7 @@ int instance_converge(struct instance *instance, struct error *err)
 	int r;
 
 	LOCK_SCOPE(&instance->lock);
-	fileio_remove_temporary(instance->dir_fd);
+	instance_remove_temporary(instance);
 	r = deletion_was_interrupted(instance) ? -ENOENT
 					       : store_read_current(instance->dir_fd, instance->id, &stored, err);
 	if (r == -ENOENT) {
@@ -488,8 +252,8 @@ int instance_converge(struct instance *instance, struct error *err)
 		set_damaged(instance, error_message(err));
 		return r;
 	}
-	set_current(instance, &stored);
-	r = converge(instance, err);
+	instance_set_current(instance, &stored);
+	r = instance_bring_to_stored(instance, err);
 	if (r < 0) {
 		log_lb(LOG_ERR, instance->id, "HAProxy does not run the stored definition: %s", error_message(err));
 		instance_set_trouble(instance, error_message(err));
@@ -507,14 +271,20 @@ int instance_retry(struct instance *instance, struct error *err)
 {
 	int r;
 
-	if (instance->owner == OWNER_CONTROLLER)
-		return is_worth_a_retry(instance) ? instance_resume(instance, err) : 0;
+	if (instance->owner == OWNER_CONTROLLER) /* what a reload did not bring is the controller's to try again */
+		return is_worth_a_retry(instance) && !instance_haproxy_runs(instance) ? instance_resume(instance, err) : 0;
 	LOCK_SCOPE(&instance->lock);
 	if (!is_worth_a_retry(instance))
 		return 0;
-	r = converge(instance, err);
+	r = instance_bring_to_stored(instance, err);
 	instance_set_trouble(instance, r < 0 ? error_message(err) : NULL);
 	return r;
+}
+
+int instance_refuse_controller(const struct instance *instance, struct error *err)
+{
+	return error_set(err, ERROR_CONFLICT, NULL,
+		"Load Balancer %s is immutable here: a controller owns its configuration", instance->id);
 }
 
 int instance_delete(struct instance *instance, int64_t if_match, struct error *err)
@@ -526,7 +296,7 @@ int instance_delete(struct instance *instance, int64_t if_match, struct error *e
 	LOCK_SCOPE(&instance->lock);
 	if (instance->deleted || (!instance->current.lb && !instance->damaged))
 		return error_set(err, ERROR_NOT_FOUND, NULL, "Load Balancer %s not found.", instance->id);
-	r = check_revision(instance, if_match, err);
+	r = instance_check_revision(instance, if_match, err);
 	if (r < 0)
 		return r;
 	r = instance_remove_all(instance, err);
@@ -558,6 +328,37 @@ char *instance_trouble(struct instance *instance)
 {
 	LOCK_SCOPE(&instance->view_lock);
 	return instance->trouble ? strdup(instance->trouble) : NULL;
+}
+
+void instance_count_change(struct instance *instance, int r, enum plan_action action, int64_t duration_ms)
+{
+	LOCK_SCOPE(&instance->view_lock);
+	if (r < 0) {
+		instance->counts.failed++;
+		return;
+	}
+	instance->counts.made[action]++;
+	instance->counts.duration_ms[action] += duration_ms > 0 ? (uint64_t)duration_ms : 0;
+}
+
+void instance_counts(struct instance *instance, struct change_counts *ret)
+{
+	LOCK_SCOPE(&instance->view_lock);
+	*ret = instance->counts;
+}
+
+void instance_look_after(struct instance *instance)
+{
+	LOCK_SCOPE(&instance->lock);
+	if (instance->deleted)
+		return;
+	instance_delete_leaving(instance);
+	instance_limit_old_workers(instance);
+}
+
+int64_t instance_max_old_workers(const struct instance *instance, const struct load_balancer *lb)
+{
+	return lb && lb->max_old_workers ? lb->max_old_workers : instance->settings->max_old_workers;
 }
 
 bool instance_should_run(struct instance *instance)

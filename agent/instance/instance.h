@@ -23,7 +23,10 @@
 #include "agent/definition/store.h"
 #include "agent/haproxy/plan.h"
 #include "agent/haproxy/runtime.h"
+#include "agent/instance/named_files.h"
+#include "agent/instance/lvs.h"
 #include "agent/render/haproxy.h"
+#include "agent/render/keepalived.h"
 #include "agent/supervisor/supervisor.h"
 
 /* Whose configuration HAProxy runs: ours, rendered from a definition, or one that a controller uploaded. */
@@ -31,6 +34,8 @@ enum instance_owner {
 	OWNER_DEFINITION,
 	OWNER_CONTROLLER,
 };
+
+struct keepalived;
 
 /* What all instances share; outlives them. */
 struct instance_settings {
@@ -42,14 +47,39 @@ struct instance_settings {
 	const char *haproxy_group;
 	int64_t hard_stop_after_s;
 	int64_t max_old_workers;
+	bool runtime_updates; /* false: every change is a reload */
 	struct haproxy_version version;
 	struct render_settings render;
 	const struct template *template;
+	struct render_lvs_settings render_lvs;
+	const struct template *lvs_template;
+	struct keepalived *keepalived; /* NULL: no listeners of UDP and SCTP */
 	struct supervisor *supervisor;
 	/* Called right before a worker is replaced, to read its counters a last time. May be NULL. */
 	void (*before_reload)(void *userdata, const char *lb_id, const char *stats_socket, const char *master_socket);
+	/* Called when HAProxy serves a configuration, after a start or a reload. May be NULL. */
+	void (*after_start)(void *userdata, const char *lb_id, const char *config, size_t length);
 	void *userdata;
 };
+
+/* How its changes came out since the agent was started; dry runs do not count. */
+struct change_counts {
+	uint64_t made[_PLAN_ACTION_MAX];
+	uint64_t duration_ms[_PLAN_ACTION_MAX]; /* all together, from the request to the answer */
+	uint64_t failed;
+};
+
+struct change;
+struct instance;
+
+/* A change: from the tree that is in force ("before", NULL: none is stored) to another one, a new reference. It may be called
+ * more than once, on other trees, and must not change "before". */
+typedef int (*instance_change_fn)(
+	void *userdata, struct load_balancer *before, struct load_balancer **ret, struct error *err);
+
+/* Whether a tree may be, as far as others are concerned; NULL: the change is over. Called with the instance's lock held. */
+typedef int (*instance_judge_fn)(
+	void *userdata, const struct instance *instance, struct load_balancer *lb, struct error *err);
 
 struct instance {
 	char id[UUID_SIZE];
@@ -57,16 +87,32 @@ struct instance {
 	const struct instance_settings *settings;
 	unsigned references;
 	pthread_mutex_t lock; /* one change at a time; everything below but the paths */
-	pthread_mutex_t view_lock; /* "current", "trouble" and "deleted", which readers see during a change */
+	/* "current", "trouble", "deleted", "leaving" and "counts", which readers see during a change. */
+	pthread_mutex_t view_lock;
+	/* Changes that wait; "led": somebody makes some (change.c). */
+	pthread_mutex_t queue_lock;
+	pthread_cond_t queue_moves;
+	struct change *queue;
+	bool led;
+	instance_judge_fn judge; /* set right after creation; may be NULL */
+	void *judge_userdata;
 	struct stored_definition current; /* lb is NULL before the first is stored */
+	struct change_counts counts;
 	char *trouble;                    /* why HAProxy does not run what is stored, or NULL */
 	bool damaged;                     /* a definition was stored and cannot be read: HAProxy is left alone */
 	bool uploaded;                    /* OWNER_CONTROLLER: there is a haproxy.cfg */
+	bool told; /* OWNER_CONTROLLER: HAProxy was told something, and confirmed it */
+	struct named_files running_files; /* OWNER_CONTROLLER: what "running" names, as HAProxy read it */
 	bool deleted;
 	char *peer_name;                  /* OWNER_CONTROLLER: HAProxy's -L, or NULL */
 	struct supervisor_unit *unit;
 	char *running; /* the text that HAProxy runs, NULL if not known or not running */
 	size_t running_length;
+	char *own_running; /* the text of amphorad.cfg that it runs, NULL if not known */
+	pid_t worker;      /* that was seen to run them, 0 if none was */
+	bool has_old_workers; /* or may have: nobody looked since the last reload, or since our start */
+	struct plan_leaving *leaving; /* servers in maintenance that wait for their deletion */
+	size_t n_leaving;
 	int dir_fd;
 	/* Absolute paths. */
 	char *directory, *config_file, *own_config, *stats_socket, *master_socket, *pid_file, *log_file;
@@ -75,6 +121,7 @@ struct instance {
 struct apply_options {
 	bool dry_run;
 	int64_t if_match;       /* revision, or -1: any */
+	bool replaces;          /* the tree does not depend on the one before */
 };
 
 struct apply_result {
@@ -84,6 +131,7 @@ struct apply_result {
 	int64_t duration_ms;
 	char *verdict;           /* HAProxy's, with dry_run */
 	struct rendered rendered;/* with dry_run */
+	struct lvs_change lvs;   /* the same: keepalived's part, what changes of it */
 	struct load_balancer *lb;/* what is in force (or would be); a reference */
 };
 
@@ -107,7 +155,8 @@ int instance_converge(struct instance *instance, struct error *err);
  * (a definition that cannot be read) is left alone. */
 int instance_retry(struct instance *instance, struct error *err);
 
-/* OWNER_CONTROLLER: starts HAProxy if it does not run and was not stopped by the controller since the machine started. */
+/* OWNER_CONTROLLER: starts HAProxy if it does not run and was not stopped by the controller since the machine started; ends a
+ * reload that was interrupted. */
 int instance_resume(struct instance *instance, struct error *err);
 
 /* OWNER_CONTROLLER, Amphora API 1.0. An uploaded configuration is checked and replaces the one on disk; HAProxy is told by
@@ -122,8 +171,16 @@ enum instance_action {
 	INSTANCE_RELOAD, /* starts it if it does not run */
 };
 
-/* *ret_done is what was really done (a reload may have been a start). ERROR_APPLY has HAProxy's words. */
-int instance_control(struct instance *instance, enum instance_action action, enum instance_action *ret_done,
+struct control_result {
+	enum instance_action done; /* what was really done: a reload may have been a start */
+	struct plan plan;          /* its action and reasons; a stop has none */
+};
+#define CONTROL_RESULT_INIT ((struct control_result){0})
+void control_result_done(struct control_result *result);
+
+/* A reload applies the difference between what HAProxy runs and what is on disk, at run time where it can. ERROR_APPLY has
+ * HAProxy's words. */
+int instance_control(struct instance *instance, enum instance_action action, struct control_result *ret,
 	struct error *err);
 
 /* OWNER_CONTROLLER: stops HAProxy and removes everything. */
@@ -132,10 +189,11 @@ int instance_remove(struct instance *instance, struct error *err);
 /* The name that Octavia gives a peer: base64 of SHA-1, as octavia.common.utils.base64_sha1_string() writes it, without '='. */
 int instance_peer_name(const char *amphora_id, char **ret);
 
-/* Takes a checked definition (a reference of its own). -ESHUTDOWN if the instance was deleted while the caller waited: it
- * is of no use any more. */
-int instance_apply(struct instance *instance, struct load_balancer *lb, const struct apply_options *options,
-	struct apply_result *ret, struct error *err);
+/* Makes a change. Several that wait for each other are made at once, and each gets the revision and the tree that its own one
+ * led to.
+ * -ESHUTDOWN if the instance was deleted while the caller waited: it is of no use any more. */
+int instance_change(struct instance *instance, instance_change_fn make, void *userdata,
+	const struct apply_options *options, struct apply_result *ret, struct error *err);
 
 /* Stops HAProxy and removes everything. */
 int instance_delete(struct instance *instance, int64_t if_match, struct error *err);
@@ -149,6 +207,26 @@ int instance_current(struct instance *instance, struct stored_definition *ret, c
 
 /* Why HAProxy does not run what is stored or uploaded, NULL if it does. Owned by the caller. */
 char *instance_trouble(struct instance *instance);
+
+/* A copy of the servers that are in no configuration any more and still in HAProxy, until their last connections are gone.
+ * plan_leaving_free(). -ENOMEM only. */
+int instance_leaving(struct instance *instance, struct plan_leaving **ret, size_t *ret_n);
+
+struct worker_figures {
+	pid_t pid;
+	bool old; /* replaced; it serves the connections that it has */
+	unsigned reloads; /* that it has lived through */
+	int64_t uptime_s;
+	uint64_t memory_bytes; /* 0: not known */
+};
+/* HAProxy's workers, as its master tells. The array is the caller's. */
+int instance_workers(struct instance *instance, struct worker_figures **ret, size_t *ret_n, struct error *err);
+
+void instance_counts(struct instance *instance, struct change_counts *ret);
+
+/* Every few seconds: deletes servers whose last connections are gone, and bounds the number of old workers. Does nothing where
+ * there are none. */
+void instance_look_after(struct instance *instance);
 
 /* Whether its HAProxy is expected to answer: not before a controller started it. */
 bool instance_should_run(struct instance *instance);

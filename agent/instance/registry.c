@@ -1,27 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "agent/instance/registry.h"
+#include "agent/instance/registry_internal.h"
 
 #include <dirent.h>
 #include <fcntl.h>
 #include <string.h>
 
 #include "agent/base/fileio.h"
+#include "agent/base/lock.h"
 #include "agent/base/log.h"
 #include "agent/base/text.h"
 #include "agent/definition/grammar.h"
-
-/* "pending" is what a change under way wants: it counts in conflicts as what is stored does. */
-struct entry {
-	struct instance *instance;
-	struct load_balancer *pending;
-};
-
-struct registry {
-	const struct instance_settings *settings;
-	pthread_mutex_t lock;
-	struct entry *entries; /* in the order of ids */
-	size_t n_entries;
-};
+#include "agent/instance/references.h"
 
 int registry_new(const struct instance_settings *settings, struct registry **ret, struct error *err)
 {
@@ -31,6 +20,7 @@ int registry_new(const struct instance_settings *settings, struct registry **ret
 		return error_set_errno(err, -ENOMEM, "load balancers");
 	registry->settings = settings;
 	pthread_mutex_init(&registry->lock, NULL);
+	pthread_mutex_init(&registry->certificates_lock, NULL);
 	*ret = registry;
 	return 0;
 }
@@ -45,6 +35,7 @@ void registry_free(struct registry *registry)
 	}
 	free(registry->entries);
 	pthread_mutex_destroy(&registry->lock);
+	pthread_mutex_destroy(&registry->certificates_lock);
 	free(registry);
 }
 
@@ -83,23 +74,6 @@ static int insert_entry(struct registry *registry, size_t position, struct insta
 	return 0;
 }
 
-static int create_entry(struct registry *registry, const char *lb_id, enum instance_owner owner, size_t position,
-	struct error *err)
-{
-	struct instance *instance;
-	int r;
-
-	r = instance_new(lb_id, owner, registry->settings, &instance, err);
-	if (r < 0)
-		return r;
-	r = insert_entry(registry, position, instance);
-	if (r < 0) {
-		instance_unref(instance);
-		return error_set_errno(err, r, "load balancers");
-	}
-	return 0;
-}
-
 static void remove_entry(struct registry *registry, const char *lb_id)
 {
 	size_t position;
@@ -123,16 +97,37 @@ static bool addresses_overlap(const char *a, const char *b)
 	return streq(a, b) || ((is_wildcard(a) || is_wildcard(b)) && grammar_is_ipv6(a) == grammar_is_ipv6(b));
 }
 
-static const char *vip_of(const struct registry *registry, const struct load_balancer *lb)
+/* The VIP, then the additional ones; NULL after the last. */
+static const char *vip_of(const struct registry *registry, const struct load_balancer *lb, size_t index)
 {
-	return lb->vip_address ? lb->vip_address : registry->settings->render.default_vip_address;
+	if (index == 0)
+		return lb->vip_address ? lb->vip_address : registry->settings->render.default_vip_address;
+	return index <= lb->n_additional_vips ? lb->additional_vips[index - 1].ip_address : NULL;
+}
+
+/* The first address of "lb" that "other" has, too, or NULL. */
+static const char *shared_vip(const struct registry *registry, const struct load_balancer *lb,
+	const struct load_balancer *other)
+{
+	const char *a, *b;
+
+	for (size_t i = 0; (a = vip_of(registry, lb, i)); i++)
+		for (size_t j = 0; (b = vip_of(registry, other, j)); j++)
+			if (addresses_overlap(a, b))
+				return a;
+	return NULL;
+}
+
+static bool ports_meet(const struct listener *a, const struct listener *b)
+{
+	return a->admin_state_up && b->admin_state_up && a->protocol_port == b->protocol_port &&
+		streq(listener_transport(a), listener_transport(b));
 }
 
 static int check_pair(const struct registry *registry, const struct load_balancer *lb,
 	const struct load_balancer *other, struct error *err)
 {
-	bool overlap = lb->admin_state_up && other->admin_state_up &&
-		addresses_overlap(vip_of(registry, lb), vip_of(registry, other));
+	const char *shared = lb->admin_state_up && other->admin_state_up ? shared_vip(registry, lb, other) : NULL;
 	char pointer[80];
 
 	for (size_t i = 0; i < lb->n_listeners; i++)
@@ -140,11 +135,10 @@ static int check_pair(const struct registry *registry, const struct load_balance
 			const struct listener *a = &lb->listeners[i], *b = &other->listeners[j];
 
 			snprintf(pointer, sizeof(pointer), "/loadbalancer/listeners/%zu/protocol_port", i);
-			if (overlap && a->admin_state_up && b->admin_state_up &&
-				a->protocol_port == b->protocol_port)
+			if (shared && ports_meet(a, b))
 				return error_set(err, ERROR_CONFLICT, pointer,
 					"port %lld of %s is taken by listener %s of load balancer %s",
-					(long long)a->protocol_port, vip_of(registry, lb), b->id, other->id);
+					(long long)a->protocol_port, shared, b->id, other->id);
 			snprintf(pointer, sizeof(pointer), "/loadbalancer/listeners/%zu/id", i);
 			if (streq(a->id, b->id))
 				return error_set(err, ERROR_CONFLICT, pointer,
@@ -159,9 +153,13 @@ static int check_pair(const struct registry *registry, const struct load_balance
 	return 0;
 }
 
-/* Called with the lock held. */
+/* Called with the lock held: what is referred to cannot be removed from here on (certificates.h). */
 static int check_conflicts(struct registry *registry, const struct load_balancer *lb, struct error *err)
 {
+	int checked = references_check(lb, registry->settings->render.certificates, err);
+
+	if (checked < 0)
+		return checked;
 	for (size_t i = 0; i < registry->n_entries; i++) {
 		_cleanup_stored_ struct stored_definition stored = STORED_DEFINITION_INIT;
 		struct entry *entry = &registry->entries[i];
@@ -179,44 +177,58 @@ static int check_conflicts(struct registry *registry, const struct load_balancer
 	return 0;
 }
 
-/* Finds or creates the instance and announces the change. */
-static int begin_change(struct registry *registry, struct load_balancer *lb, struct instance **ret, struct error *err)
+/* What a change under way wants must not collide with others, nor others with it. NULL: it is over. */
+static int announce(void *userdata, const struct instance *instance, struct load_balancer *lb, struct error *err)
 {
+	struct registry *registry = userdata;
 	size_t position;
-	int r;
+	int r = 0;
 
-	pthread_mutex_lock(&registry->lock);
-	r = check_conflicts(registry, lb, err);
-	if (r == 0 && !find_entry(registry, lb->id, &position))
-		r = create_entry(registry, lb->id, OWNER_DEFINITION, position, err);
-	if (r == 0) {
-		load_balancer_unref(registry->entries[position].pending);
-		registry->entries[position].pending = load_balancer_ref(lb);
-		*ret = instance_ref(registry->entries[position].instance);
-	}
-	pthread_mutex_unlock(&registry->lock);
-	return r;
+	HOLD(held, &registry->lock);
+	if (lb)
+		r = check_conflicts(registry, lb, err);
+	if (r < 0 || !find_entry(registry, instance->id, &position) ||
+		registry->entries[position].instance != instance)
+		return r;
+	load_balancer_unref(registry->entries[position].pending);
+	registry->entries[position].pending = lb ? load_balancer_ref(lb) : NULL;
+	return 0;
 }
 
-/* Ends it; an instance that was only created for a change that failed, or for a dry run, goes. */
-static void end_change(struct registry *registry, struct load_balancer *lb, struct instance *instance)
+static int create_entry(struct registry *registry, const char *lb_id, enum instance_owner owner, size_t position,
+	struct error *err)
 {
-	_cleanup_error_ struct error problem = ERROR_INIT;
-	bool discarded = false;
-	size_t position;
+	struct instance *instance;
+	int r;
 
-	if (instance_discard_unstored(instance, &discarded, &problem) < 0)
-		log_lb(LOG_ERR, lb->id, "%s", error_message(&problem));
-	pthread_mutex_lock(&registry->lock);
-	if (find_entry(registry, lb->id, &position) && registry->entries[position].instance == instance) {
-		if (discarded) {
-			remove_entry(registry, lb->id);
-		} else if (registry->entries[position].pending == lb) {
-			load_balancer_unref(registry->entries[position].pending);
-			registry->entries[position].pending = NULL;
-		}
+	r = instance_new(lb_id, owner, registry->settings, &instance, err);
+	if (r < 0)
+		return r;
+	instance->judge = announce;
+	instance->judge_userdata = registry;
+	r = insert_entry(registry, position, instance);
+	if (r < 0) {
+		instance_unref(instance);
+		return error_set_errno(err, r, "load balancers");
 	}
-	pthread_mutex_unlock(&registry->lock);
+	return 0;
+}
+
+/* Finds the instance, or creates it. */
+static int open_definition(struct registry *registry, const char *lb_id, bool create, struct instance **ret,
+	struct error *err)
+{
+	size_t position;
+	int r = 0;
+
+	if (!create)
+		return registry_get(registry, lb_id, ret, err);
+	HOLD(held, &registry->lock);
+	if (!find_entry(registry, lb_id, &position))
+		r = create_entry(registry, lb_id, OWNER_DEFINITION, position, err);
+	if (r == 0)
+		*ret = instance_ref(registry->entries[position].instance);
+	return r;
 }
 
 /* Lets go of an instance that was deleted. */
@@ -230,23 +242,55 @@ static void forget(struct registry *registry, const struct instance *instance)
 	pthread_mutex_unlock(&registry->lock);
 }
 
-int registry_apply(struct registry *registry, struct load_balancer *lb, const struct apply_options *options,
-	struct apply_result *ret, struct error *err)
+/* An instance that was only created for a change that failed, or for a dry run, goes. */
+static void discard_unstored(struct registry *registry, struct instance *instance)
+{
+	_cleanup_error_ struct error problem = ERROR_INIT;
+	bool discarded = false;
+
+	if (instance_discard_unstored(instance, &discarded, &problem) < 0)
+		log_lb(LOG_ERR, instance->id, "%s", error_message(&problem));
+	if (discarded)
+		forget(registry, instance);
+}
+
+int registry_change(struct registry *registry, const char *lb_id, bool create, instance_change_fn make, void *userdata,
+	const struct apply_options *options, struct apply_result *ret, struct error *err)
 {
 	/* An instance that is being deleted leaves the registry soon; then the change creates it anew. */
 	for (;;) {
 		_cleanup_instance_ struct instance *instance = NULL;
 		int r;
 
-		r = begin_change(registry, lb, &instance, err);
+		r = open_definition(registry, lb_id, create, &instance, err);
 		if (r < 0)
 			return r;
-		r = instance_apply(instance, lb, options, ret, err);
-		end_change(registry, lb, instance);
+		r = instance_change(instance, make, userdata, options, ret, err);
+		if (r < 0 || options->dry_run)
+			discard_unstored(registry, instance);
 		if (r != -ESHUTDOWN)
 			return r;
 		forget(registry, instance);
+		if (create)
+			error_done(err);
 	}
+}
+
+static int give_tree(void *userdata, struct load_balancer *before, struct load_balancer **ret, struct error *err)
+{
+	(void)before;
+	(void)err;
+	*ret = load_balancer_ref(userdata);
+	return 0;
+}
+
+int registry_apply(struct registry *registry, struct load_balancer *lb, const struct apply_options *options,
+	struct apply_result *ret, struct error *err)
+{
+	struct apply_options replacing = *options;
+
+	replacing.replaces = true;
+	return registry_change(registry, lb->id, true, give_tree, lb, &replacing, ret, err);
 }
 
 int registry_get(struct registry *registry, const char *lb_id, struct instance **ret, struct error *err)
@@ -317,7 +361,7 @@ static int open_upload(struct registry *registry, const char *lb_id, struct inst
 int registry_upload(struct registry *registry, const char *lb_id, const char *amphora_id, const char *text, size_t length,
 	struct error *err)
 {
-	for (;;) { /* as in registry_apply() */
+	for (;;) { /* as in registry_change() */
 		_cleanup_instance_ struct instance *instance = NULL;
 		_cleanup_error_ struct error problem = ERROR_INIT;
 		bool discarded = false;
@@ -366,6 +410,9 @@ static int load_one(struct registry *registry, const char *lb_id, enum instance_
 		return 0; /* there was nothing stored */
 	if (converge && owner == OWNER_CONTROLLER && instance_resume(instance, &problem) < 0)
 		log_lb(LOG_ERR, lb_id, "HAProxy does not run: %s", error_message(&problem));
+	instance->judge = announce;
+	instance->judge_userdata = registry;
+	HOLD(held, &registry->lock);
 	find_entry(registry, lb_id, &position);
 	r = insert_entry(registry, position, instance);
 	if (r < 0)
@@ -397,19 +444,17 @@ int registry_load(struct registry *registry, bool converge, struct error *err)
 
 	if (!dir)
 		return error_set_errno(err, -errno, "%s", registry->settings->base_path);
-	pthread_mutex_lock(&registry->lock);
 	for (struct dirent *entry = readdir(dir); entry; entry = readdir(dir)) {
 		enum instance_owner owner;
 
 		if (find_owner(dirfd(dir), entry->d_name, &owner))
 			load_one(registry, entry->d_name, owner, converge);
 	}
-	pthread_mutex_unlock(&registry->lock);
 	closedir(dir);
 	return 0;
 }
 
-void registry_retry(struct registry *registry)
+void registry_look_after(struct registry *registry)
 {
 	_cleanup_(registry_list_freep) struct instance **instances = NULL;
 
@@ -421,6 +466,7 @@ void registry_retry(struct registry *registry)
 		if (instance_retry(*instance, &problem) < 0)
 			log_lb(LOG_WARNING, (*instance)->id, "HAProxy still does not run what is stored: %s",
 				error_message(&problem));
+		instance_look_after(*instance);
 	}
 }
 

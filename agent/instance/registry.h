@@ -23,6 +23,11 @@ int registry_load(struct registry *registry, bool converge, struct error *err);
 int registry_apply(struct registry *registry, struct load_balancer *lb, const struct apply_options *options,
 	struct apply_result *ret, struct error *err);
 
+/* Makes a change (see instance_change()) to a load balancer that has a definition; with "create" also to one that has none
+ * yet. */
+int registry_change(struct registry *registry, const char *lb_id, bool create, instance_change_fn make, void *userdata,
+	const struct apply_options *options, struct apply_result *ret, struct error *err);
+
 /* Creates or replaces an uploaded configuration (see instance_upload()). ERROR_CONFLICT if the load balancer has a
  * definition. */
 int registry_upload(struct registry *registry, const char *lb_id, const char *amphora_id, const char *text, size_t length,
@@ -41,8 +46,8 @@ DEFINE_CLEANUP(struct instance **, registry_list_free);
 
 int registry_delete(struct registry *registry, const char *lb_id, int64_t if_match, struct error *err);
 
-/* Tries again what failed when the agent started. Blocks for as long as that takes. */
-void registry_retry(struct registry *registry);
+/* Tries again what failed when the agent started, and what instance_look_after() does. Blocks for as long as that takes. */
+void registry_look_after(struct registry *registry);
 
 /* Stops the HAProxy of every load balancer (amphorad --stop-all). Goes on after a failure and returns the first. */
 int registry_stop_all(struct registry *registry, int graceful_ms, struct error *err);

@@ -8,21 +8,19 @@
 
 #include "agent/base/fileio.h"
 #include "agent/base/log.h"
+#include "agent/base/process.h"
 #include "agent/base/text.h"
 #include "agent/haproxy/check.h"
 
 /*
  * Load balancers whose configuration a controller uploads (Amphora API 1.0). Upload and reload are two requests, so what
- * is on disk may differ from what runs; "haproxy.cfg.running" is what HAProxy was last told. A controller's "stop" holds until
- * the machine starts again, as with a unit that is enabled: its mark is in run_dir.
+ * is on disk may differ from what runs (upload_reload.c). A controller's "stop" holds until the machine starts again, as
+ * with a unit that is enabled: its mark is in run_dir.
  *
  * Source: octavia/amphorae/backends/agent/api_server/loadbalancer.py.
  */
 
-#define CONFIG "haproxy.cfg"
 #define CONFIG_NEW "haproxy.cfg.new"
-#define CONFIG_FAILED "haproxy.cfg.new-failed"
-#define CONFIG_RUNNING "haproxy.cfg.running"
 #define PEER_NAME "peer-name"
 
 enum { PEER_NAME_LIMIT = 64 };
@@ -73,13 +71,11 @@ int instance_load_uploaded(struct instance *instance, struct error *err)
 	_cleanup_free_ char *peer = NULL;
 
 	(void)err;
-	instance->uploaded = faccessat(instance->dir_fd, CONFIG, F_OK, 0) == 0;
-	/* Either may be missing: the configuration was uploaded to another agent. */
+	instance->uploaded = faccessat(instance->dir_fd, INSTANCE_CONFIG, F_OK, 0) == 0;
+	/* May be missing: the configuration was uploaded to another agent. */
 	if (fileio_read_own(instance->dir_fd, PEER_NAME, PEER_NAME_LIMIT, &peer, NULL) == 0 && is_peer_name(peer))
 		instance->peer_name = TAKE_PTR(peer);
-	if (fileio_read_own(instance->dir_fd, CONFIG_RUNNING, INSTANCE_CONFIG_LIMIT, &instance->running,
-		    &instance->running_length) < 0)
-		instance->running = NULL;
+	instance_load_running(instance);
 	return 0;
 }
 
@@ -144,9 +140,9 @@ static int refuse_definition(const struct instance *instance, struct error *err)
 /* Says so in the log too: whoever debugs a controller looks there. */
 static int keep_failed(struct instance *instance, int r, const struct error *problem)
 {
-	if (renameat(instance->dir_fd, CONFIG_NEW, instance->dir_fd, CONFIG_FAILED) < 0)
-		log_lb(LOG_WARNING, instance->id, CONFIG_FAILED " cannot be kept: %m");
-	log_lb(LOG_ERR, instance->id, "uploaded configuration is refused and kept as %s/" CONFIG_FAILED ": %s",
+	if (renameat(instance->dir_fd, CONFIG_NEW, instance->dir_fd, INSTANCE_CONFIG_FAILED) < 0)
+		log_lb(LOG_WARNING, instance->id, INSTANCE_CONFIG_FAILED " cannot be kept: %m");
+	log_lb(LOG_ERR, instance->id, "uploaded configuration is refused and kept as %s/" INSTANCE_CONFIG_FAILED ": %s",
 		instance->directory, error_message(problem));
 	return r;
 }
@@ -186,7 +182,7 @@ int instance_upload(struct instance *instance, const char *amphora_id, const cha
 		r = instance_peer_name(amphora_id, &peer);
 	if (r < 0)
 		return error_set_errno(err, r, "configuration");
-	r = instance_write_own_config(instance, err);
+	r = instance_write_own_config(instance, NULL, err);
 	if (r < 0)
 		return r;
 	r = fileio_write(instance->dir_fd, CONFIG_NEW, kept, kept_length, 0600);
@@ -198,7 +194,7 @@ int instance_upload(struct instance *instance, const char *amphora_id, const cha
 	r = set_peer_name(instance, peer, err);
 	if (r < 0)
 		return r;
-	r = fileio_rename(instance->dir_fd, CONFIG_NEW, instance->dir_fd, CONFIG);
+	r = fileio_rename(instance->dir_fd, CONFIG_NEW, instance->dir_fd, INSTANCE_CONFIG);
 	if (r < 0)
 		return error_set_errno(err, r, "cannot write %s", instance->config_file);
 	set_uploaded(instance);
@@ -206,16 +202,9 @@ int instance_upload(struct instance *instance, const char *amphora_id, const cha
 	return 0;
 }
 
-/* Remembers what HAProxy was told. Its loss costs only the health of members at the next reload. */
-static void note_running(struct instance *instance, const char *text, size_t length)
+int instance_start_uploaded(struct instance *instance, struct error *err)
 {
-	if (instance_set_running(instance, text, length) < 0 ||
-		fileio_write_volatile(instance->dir_fd, CONFIG_RUNNING, text, length, 0600) < 0)
-		log_lb(LOG_WARNING, instance->id, CONFIG_RUNNING " cannot be written");
-}
-
-static int start(struct instance *instance, struct error *err)
-{
+	_cleanup_named_files_ struct named_files files = NAMED_FILES_INIT;
 	_cleanup_free_ char *text = NULL, *mark = stopped_mark(instance);
 	size_t length;
 	int r;
@@ -225,37 +214,19 @@ static int start(struct instance *instance, struct error *err)
 	if (instance_haproxy_runs(instance))
 		return 0;
 	r = instance_read_config(instance, &text, &length, err);
+	/* Read before HAProxy reads them: of two contents, the older one is taken for what runs. */
 	if (r == 0)
-		r = instance_write_own_config(instance, err);
+		r = named_files_read(instance->dir_fd, text, length, &files, err);
 	if (r == 0)
-		r = instance_start_haproxy(instance, err);
+		r = instance_write_own_config(instance, NULL, err);
+	if (r == 0)
+		r = instance_start_haproxy(instance, text, length, err);
 	if (r < 0) {
 		instance_set_trouble(instance, error_message(err));
 		return r;
 	}
-	note_running(instance, text, length);
-	instance_set_trouble(instance, NULL);
-	return 0;
-}
-
-static int reload(struct instance *instance, struct error *err)
-{
-	_cleanup_free_ char *text = NULL;
-	size_t length;
-	int r;
-
-	r = instance_read_config(instance, &text, &length, err);
-	if (r == 0)
-		r = instance_write_own_config(instance, err);
-	if (r == 0)
-		r = instance_reload_haproxy(instance, text, length, err);
-	if (r < 0 && !instance_haproxy_runs(instance))
-		return start(instance, err); /* it ended meanwhile */
-	if (r < 0) {
-		instance_set_trouble(instance, error_message(err));
-		return r;
-	}
-	note_running(instance, text, length);
+	instance_clear_leaving(instance);
+	instance_note_running(instance, text, length, &files);
 	instance_set_trouble(instance, NULL);
 	return 0;
 }
@@ -271,28 +242,103 @@ static int stop(struct instance *instance, struct error *err)
 	if (!mark || fileio_write_volatile(AT_FDCWD, mark, "", 0, 0600) < 0)
 		log_lb(LOG_WARNING, instance->id, "the next start of amphorad will start HAProxy again: no mark in %s",
 			instance->settings->run_dir);
-	fileio_unlink(instance->dir_fd, CONFIG_RUNNING);
+	instance_forget_running(instance);
+	instance_clear_leaving(instance);
 	return instance_set_running(instance, NULL, 0);
 }
 
-int instance_control(struct instance *instance, enum instance_action action, enum instance_action *ret_done,
+static int control(struct instance *instance, enum instance_action action, struct control_result *ret, struct error *err)
+{
+	struct plan plan = {.action = PLAN_NONE};
+	bool runs = instance_haproxy_runs(instance);
+	int r;
+
+	if (instance->deleted)
+		return error_set(err, ERROR_NOT_FOUND, NULL, "No loadbalancer with UUID: %s", instance->id);
+	if (action == INSTANCE_RELOAD && !runs)
+		action = INSTANCE_START;
+	if (action == INSTANCE_START && !runs)
+		plan.action = PLAN_START;
+	r = action == INSTANCE_START ? instance_start_uploaded(instance, err)
+		: action == INSTANCE_STOP ? stop(instance, err)
+					  : instance_reload_uploaded(instance, &plan, err);
+	if (r < 0)
+		return r;
+	/* A controller expects its VIPs to be advertised whenever it asks for a start or a reload, also where that took none. */
+	if (action != INSTANCE_STOP && (plan.action == PLAN_NONE || plan.action == PLAN_RUNTIME) && instance->running)
+		instance_tell_started(instance, instance->running, instance->running_length);
+	*ret = (struct control_result){.done = action, .plan = plan};
+	return 0;
+}
+
+/* Reloads that wait for each other are one: what they ask for is on disk. */
+static int control_together(struct instance *instance, struct change *group)
+{
+	_cleanup_(control_result_done) struct control_result result = CONTROL_RESULT_INIT;
+	_cleanup_error_ struct error problem = ERROR_INIT;
+	int r;
+
+	LOCK_SCOPE(&instance->lock);
+	r = control(instance, INSTANCE_RELOAD, &result, &problem);
+	for (struct change *change = group; change; change = change->next) {
+		struct control_result *copy = change->userdata;
+
+		change->r = r;
+		if (r < 0) {
+			error_set(change->err, problem.code, problem.pointer, "%s", error_message(&problem));
+			continue;
+		}
+		copy->done = result.done;
+		copy->plan.action = result.plan.action;
+		/* Words that are missing are no failure. */
+		plan_copy_reasons(&result.plan, &copy->plan);
+	}
+	return r;
+}
+
+int instance_control(struct instance *instance, enum instance_action action, struct control_result *ret,
 	struct error *err)
 {
-	int r;
+	struct control_result result = CONTROL_RESULT_INIT;
+	struct change own = {.userdata = &result, .err = err, .since_ms = process_now_ms()}, *group;
 
 	if (instance->owner != OWNER_CONTROLLER)
 		return refuse_definition(instance, err);
-	LOCK_SCOPE(&instance->lock);
-	if (instance->deleted)
-		return error_set(err, ERROR_NOT_FOUND, NULL, "No loadbalancer with UUID: %s", instance->id);
-	if (action == INSTANCE_RELOAD && !instance_haproxy_runs(instance))
-		action = INSTANCE_START;
-	r = action == INSTANCE_START ? start(instance, err)
-		: action == INSTANCE_STOP ? stop(instance, err)
-					  : reload(instance, err);
-	if (r < 0)
-		return r;
-	*ret_done = action;
+	if (action != INSTANCE_RELOAD) {
+		LOCK_SCOPE(&instance->lock);
+		own.r = control(instance, action, &result, err);
+	} else if ((group = instance_lead(instance, &own))) {
+		control_together(instance, group);
+		instance_led(instance, group);
+	}
+	if (action != INSTANCE_STOP)
+		instance_count_change(instance, own.r, result.plan.action, process_now_ms() - own.since_ms);
+	if (own.r == 0)
+		*ret = result;
+	return own.r;
+}
+
+void control_result_done(struct control_result *result)
+{
+	plan_done(&result->plan);
+}
+
+/* HAProxy runs: is it what was recorded, and who waits there for his last connections? */
+static int take_over(struct instance *instance, struct error *err)
+{
+	_cleanup_error_ struct error problem = ERROR_INIT;
+	_cleanup_plan_ struct plan plan = PLAN_INIT;
+
+	if (!instance->told) {
+		log_lb(LOG_NOTICE, instance->id, "a reload was interrupted: it is done again");
+		return instance_reload_uploaded(instance, &plan, err);
+	}
+	if (instance->running &&
+		instance_find_leaving(instance, instance->running, instance->running_length, &problem) < 0) {
+		log_lb(LOG_NOTICE, instance->id, "HAProxy runs something else than it was told: %s",
+			error_message(&problem));
+		instance_set_running(instance, NULL, 0);
+	}
 	return 0;
 }
 
@@ -302,9 +348,11 @@ int instance_resume(struct instance *instance, struct error *err)
 
 	LOCK_SCOPE(&instance->lock);
 	fileio_remove_temporary(instance->dir_fd);
-	if (!instance->uploaded || instance_haproxy_runs(instance) || (mark && access(mark, F_OK) == 0))
+	if (!instance->uploaded)
 		return 0;
-	return start(instance, err);
+	if (instance_haproxy_runs(instance))
+		return take_over(instance, err);
+	return mark && access(mark, F_OK) == 0 ? 0 : instance_start_uploaded(instance, err);
 }
 
 int instance_remove(struct instance *instance, struct error *err)

@@ -2,13 +2,11 @@
 #include "agent/machine/interfaces.h"
 
 #include <fcntl.h>
-#include <pthread.h>
-#include <sched.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <string.h>
 
 #include "agent/base/fileio.h"
+#include "agent/base/namespace.h"
 #include "agent/base/text.h"
 #include "agent/machine/scan.h"
 
@@ -17,7 +15,6 @@
 
 enum {
 	DEVICES_LIMIT = 4 * 1024 * 1024, /* a line of 130 bytes an interface */
-	READER_STACK_BYTES = 256 * 1024,
 	SENT_COLUMN = 8, /* received: bytes packets errs drop fifo frame compressed multicast; then
 			    sent: bytes ... */
 };
@@ -70,64 +67,17 @@ int machine_parse_interfaces(
 	return 0;
 }
 
-struct reading {
-	int namespace_fd;
-	int result;
-	char *text;
-};
-
-/* The namespace is the thread's alone (setns(2)) and goes with it. */
-static void *read_inside(void *argument)
+static int read_devices(void *userdata)
 {
-	struct reading *reading = argument;
-
-	reading->result = setns(reading->namespace_fd, CLONE_NEWNET) < 0 ? -errno : 0;
-	if (reading->result == 0)
-		reading->result =
-			fileio_read(AT_FDCWD, DEVICES_FILE, DEVICES_LIMIT, &reading->text, NULL);
-	return NULL;
-}
-
-/* Signals are for the threads that expect them: none is delivered to this one. */
-static int run_thread(void *(*run)(void *), void *argument)
-{
-	pthread_attr_t attributes;
-	sigset_t all, saved;
-	pthread_t thread;
-	int r;
-
-	r = pthread_attr_init(&attributes);
-	if (r != 0)
-		return -r;
-	pthread_attr_setstacksize(&attributes, READER_STACK_BYTES);
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &saved);
-	r = pthread_create(&thread, &attributes, run, argument);
-	pthread_sigmask(SIG_SETMASK, &saved, NULL);
-	pthread_attr_destroy(&attributes);
-	if (r != 0)
-		return -r;
-	pthread_join(thread, NULL);
-	return 0;
+	return fileio_read(AT_FDCWD, DEVICES_FILE, DEVICES_LIMIT, userdata, NULL);
 }
 
 static int read_in_namespace(const char *namespace_path, char **ret)
 {
 	_cleanup_close_ int fd = -1;
-	struct reading reading = {.result = -EIO};
-	int r;
 
 	fd = open(namespace_path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	if (fd < 0)
-		return -errno;
-	reading.namespace_fd = fd;
-	r = run_thread(read_inside, &reading);
-	if (r == 0)
-		r = reading.result;
-	if (r < 0)
-		return r;
-	*ret = reading.text;
-	return 0;
+	return fd < 0 ? -errno : namespace_run(fd, read_devices, ret);
 }
 
 int machine_read_interfaces(const char *namespace_path, const char *prefix,
@@ -136,9 +86,6 @@ int machine_read_interfaces(const char *namespace_path, const char *prefix,
 	_cleanup_free_ char *text = NULL;
 	int r;
 
-	if (namespace_path)
-		r = read_in_namespace(namespace_path, &text);
-	else
-		r = fileio_read(AT_FDCWD, DEVICES_FILE, DEVICES_LIMIT, &text, NULL);
+	r = namespace_path ? read_in_namespace(namespace_path, &text) : read_devices(&text);
 	return r < 0 ? r : machine_parse_interfaces(text, prefix, ret, ret_n);
 }

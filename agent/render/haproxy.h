@@ -14,6 +14,7 @@
 #include <stddef.h>
 
 #include "agent/base/error.h"
+#include "agent/certificate/store.h"
 #include "agent/definition/model.h"
 #include "agent/render/template.h"
 
@@ -21,6 +22,8 @@
 #define RENDER_STATE_FILE "servers-state"
 /* Folder of list files, relative to the load balancer's folder. */
 #define RENDER_LIST_DIR "lists"
+/* Folder of the copies of the certificates that it uses: "<name>.pem"; "ca-<name>.pem" and "crl-<name>.pem". 0600. */
+#define RENDER_CERTIFICATE_DIR "certificates"
 
 struct render_settings {
 	const char *default_vip_address;
@@ -32,11 +35,13 @@ struct render_settings {
 	int64_t user_log_facility;    /* local0 to local7 */
 	int64_t administrative_log_facility;
 	bool connection_logging;
+	struct certificate_store *certificates; /* NULL: none are stored */
+	unsigned haproxy_major, haproxy_minor; /* what may be written: "timeout client-hs" from 2.9 on */
 };
 
 struct rendered_file {
-	char *name; /* "lists/<listener>.allowed" */
-	char *content;
+	char *name; /* "lists/<listener>.allowed", "certificates/<name>.pem" */
+	char *content; /* may hold a key: freed through explicit_bzero() */
 };
 
 struct rendered {
@@ -49,9 +54,8 @@ struct rendered {
 #define RENDERED_INIT ((struct rendered){0})
 #define _cleanup_rendered_ _cleanup_(rendered_done)
 
+/* ERROR_INVALID with a JSON Pointer into the stored document where it refers to a certificate that there is not. */
 int render_haproxy(const struct template *template, const struct load_balancer *lb,
 	const struct render_settings *settings, struct rendered *ret, struct error *err);
 void rendered_done(struct rendered *rendered);
-
-/* The view that the template gets. New reference. */
-int render_haproxy_view(const struct load_balancer *lb, const struct render_settings *settings, json_t **ret);
+void rendered_file_done(struct rendered_file *file);

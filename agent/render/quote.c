@@ -46,3 +46,17 @@ int quote_haproxy_call(const char *function, const char *argument, char **ret_wo
 	}
 	return quote_haproxy(call, ret_word);
 }
+
+int quote_keepalived_path(const char *path, char **ret_word)
+{
+	static const char plain_path[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+					 "-._~%&()*+,;=:@/?";
+	_cleanup_text_ struct text word = TEXT_INIT;
+
+	for (const char *p = path; *p; p++)
+		if (strchr(plain_path, *p))
+			text_append_char(&word, *p);
+		else
+			text_printf(&word, "%%%02X", (unsigned char)*p);
+	return text_finish(&word, ret_word, NULL);
+}

@@ -18,3 +18,7 @@ int quote_haproxy(const char *value, char **ret_word);
  * have a second level inside arguments), then the whole for the line. -EINVAL for a double quote or '\\' in the argument,
  * which that level cannot carry, and for control characters. */
 int quote_haproxy_call(const char *function, const char *argument, char **ret_word);
+
+/* A good URL path (grammar_url_path()) as one word of a keepalived configuration: what is special there ("!", "$" and
+ * "'": keepalived.conf(5)) becomes %XX, which means the same (RFC 3986, 2.1). */
+int quote_keepalived_path(const char *path, char **ret_word);

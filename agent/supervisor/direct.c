@@ -275,6 +275,21 @@ static void unit_free(struct unit *u)
 }
 DEFINE_CLEANUP(struct unit *, unit_free);
 
+/* Of what the option said before, or of a namespace that was deleted: nobody reaches it there. 0, or -ESRCH if none is
+ * left to adopt. */
+static int stop_elsewhere(struct master *m, struct error *err)
+{
+	int r;
+
+	if (!master_is_elsewhere(m))
+		return 0;
+	log_lb(LOG_NOTICE, m->spec.lb_id,
+		"HAProxy (process %d) runs in another network namespace than it shall: stopping it",
+		(int)m->pid);
+	r = master_stop(m, 0, err);
+	return r < 0 ? r : -ESRCH;
+}
+
 static int direct_adopt(struct supervisor *s, const struct supervisor_spec *spec,
 	struct supervisor_unit **ret, struct error *err)
 {
@@ -292,6 +307,8 @@ static int direct_adopt(struct supervisor *s, const struct supervisor_spec *spec
 	if (r < 0)
 		return r;
 	r = master_find(&u->master, err);
+	if (r == 0)
+		r = stop_elsewhere(&u->master, err);
 	if (r < 0 && r != -ESRCH)
 		return r;
 

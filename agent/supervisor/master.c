@@ -11,6 +11,7 @@
 
 #include "agent/base/fileio.h"
 #include "agent/base/log.h"
+#include "agent/base/namespace.h"
 #include "agent/base/process.h"
 #include "agent/base/text.h"
 #include "agent/supervisor/find.h"
@@ -56,10 +57,6 @@ static int check_spec(const struct supervisor_spec *spec, struct error *err)
 		{"log file", spec->log_file},
 	};
 
-	if (spec->network_namespace && spec->network_namespace[0] != '\0')
-		return error_set(err, ERROR_UNSUPPORTED, NULL,
-			"the direct supervisor cannot run HAProxy in a network namespace (\"%s\")",
-			spec->network_namespace);
 	for (size_t i = 0; i < ELEMENTSOF(paths); i++)
 		if (paths[i].path[0] != '/')
 			return error_set(err, ERROR_INVALID, NULL,
@@ -70,7 +67,7 @@ static int check_spec(const struct supervisor_spec *spec, struct error *err)
 		return error_set(err, ERROR_INVALID, NULL,
 			"the path of the master socket has a comma in it: \"%s\"",
 			spec->master_socket);
-	return 0;
+	return spec->network_namespace ? namespace_check_name(spec->network_namespace, err) : 0;
 }
 
 static int copy_spec(struct master *m, const struct supervisor_spec *spec)
@@ -97,12 +94,15 @@ static int copy_spec(struct master *m, const struct supervisor_spec *spec)
 int master_init(struct master *m, const struct supervisor_spec *spec, struct error *err)
 {
 	struct master master = {.pidfd = -1};
+	struct supervisor_spec wanted = *spec;
 	int r;
 
-	r = check_spec(spec, err);
+	if (wanted.network_namespace && !wanted.network_namespace[0])
+		wanted.network_namespace = NULL;
+	r = check_spec(&wanted, err);
 	if (r < 0)
 		return r;
-	r = copy_spec(&master, spec);
+	r = copy_spec(&master, &wanted);
 	if (r < 0) {
 		master_done(&master);
 		return error_set_errno(err, r, "%s", spec->lb_id);
@@ -168,15 +168,21 @@ int master_spawn(struct master *m, struct error *err)
 	const char *argv[] = {spec->haproxy_cmd, "-W", "-db", "-C", spec->directory, "-S",
 		m->socket_argument, "-p", spec->pid_file, "-f", spec->config, "-f",
 		spec->own_config, spec->peer_name ? "-L" : NULL, spec->peer_name, NULL};
-	_cleanup_close_ int output_fd = -1;
+	_cleanup_close_ int output_fd = -1, namespace_fd = -1;
 	int r;
 
+	/* Opened anew each time: it may have been deleted and created again. */
+	if (spec->network_namespace) {
+		r = namespace_create(spec->network_namespace, &namespace_fd, err);
+		if (r < 0)
+			return r;
+	}
 	kill_orphans(m);
 	r = output_create(spec->log_file, &output_fd);
 	if (r < 0)
 		return error_set_errno(err, r, "%s", spec->log_file);
 	m->output_since = 0;
-	r = process_spawn_detached(argv, output_fd, &m->pid, &m->pidfd);
+	r = process_spawn_detached_in(namespace_fd, argv, output_fd, &m->pid, &m->pidfd);
 	if (r < 0)
 		return error_set_errno(err, r, "starting %s", spec->haproxy_cmd);
 	return 0;
@@ -187,6 +193,20 @@ bool master_runs(const struct master *m)
 	struct pollfd poll_fd = {.fd = m->pidfd, .events = POLLIN};
 
 	return m->pidfd >= 0 && poll(&poll_fd, 1, 0) <= 0;
+}
+
+bool master_is_elsewhere(const struct master *m)
+{
+	_cleanup_close_ int its_fd = -1, wanted_fd = -1;
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/ns/net", (int)m->pid);
+	its_fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (its_fd < 0 || !master_runs(m))
+		return false;
+	if (m->spec.network_namespace && namespace_open(m->spec.network_namespace, &wanted_fd, NULL) < 0)
+		return true;
+	return !namespace_is_same(its_fd, wanted_fd);
 }
 
 void master_describe_end(const struct master *m, char *ret_words, size_t size)

@@ -31,11 +31,15 @@ void master_done(struct master *m);
 /* Looks for one that runs. 0, -ESRCH if there is none (no error is set), or a failure to look. */
 int master_find(struct master *m, struct error *err);
 
-/* Starts one; none runs. Workers that a former one left behind are killed before. */
+/* Starts one; none runs. Workers that a former one left behind are killed before. A network namespace that is missing is
+ * created. */
 int master_spawn(struct master *m, struct error *err);
 
 /* Is there one that has not ended yet? */
 bool master_runs(const struct master *m);
+
+/* Does it run in another network namespace than the one that it shall? No reload moves it. False where we may not look. */
+bool master_is_elsewhere(const struct master *m);
 
 /* How the one that has ended did so: "was killed by signal 9 (Killed)". */
 void master_describe_end(const struct master *m, char *ret_words, size_t size);

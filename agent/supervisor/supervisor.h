@@ -49,8 +49,7 @@ struct supervisor_spec {
 	const char *pid_file;          /* -p: written by HAProxy, read when adopting */
 	const char *log_file;          /* stdout and stderr; emptied at each start */
 	const char *peer_name;         /* -L, or NULL */
-	const char *network_namespace; /* name under /run/netns, or NULL: ours. direct: only NULL;
-					  systemd: the one that the unit file names */
+	const char *network_namespace; /* name below /run/netns, or NULL or "": ours */
 };
 
 struct supervisor;
@@ -59,7 +58,8 @@ struct supervisor_unit;
 struct supervisor_operations {
 	const char *name;
 	/* Creates the unit and adopts a HAProxy that already runs for it (same master socket), also
-	 * where the pid file is stale or garbage. */
+	 * where the pid file is stale or garbage. One that runs in another network namespace than
+	 * it shall is stopped instead. */
 	int (*adopt)(struct supervisor *s, const struct supervisor_spec *spec,
 		struct supervisor_unit **ret, struct error *err);
 	/* Takes the place of a restart that is pending. -EALREADY if it runs (reload it then).

@@ -329,6 +329,21 @@ static int unit_new(struct supervisor *s, const struct supervisor_spec *spec, st
 	return 0;
 }
 
+/* As the direct supervisor does. Until it is ready, it may still be on its way there. */
+static int stop_elsewhere(
+	struct unit *u, struct sd_bus *bus, struct bus_unit_state *state, struct error *err)
+{
+	int r;
+
+	if (!state->up || !master_is_elsewhere(&u->unit.master))
+		return 0;
+	log_lb(LOG_NOTICE, u->unit.master.spec.lb_id,
+		"HAProxy (process %d) runs in another network namespace than it shall: stopping it",
+		(int)u->unit.master.pid);
+	r = systemd_unit_stop(&u->unit, bus, 0, err);
+	return r < 0 ? r : refresh(u, bus, state, err);
+}
+
 static int systemd_adopt(struct supervisor *s, const struct supervisor_spec *spec,
 	struct supervisor_unit **ret, struct error *err)
 {
@@ -346,6 +361,8 @@ static int systemd_adopt(struct supervisor *s, const struct supervisor_spec *spe
 	/* The next restart, which is not ours, shall be of what we were told now. */
 	if (r == 0 && !state.ended)
 		r = systemd_unit_configure(&u->unit, err);
+	if (r == 0)
+		r = stop_elsewhere(u, bus, &state, err);
 	if (r < 0)
 		return r;
 	settle(u, &state);

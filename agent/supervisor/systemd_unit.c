@@ -8,6 +8,7 @@
 
 #include "agent/base/fileio.h"
 #include "agent/base/log.h"
+#include "agent/base/namespace.h"
 #include "agent/base/process.h"
 #include "agent/base/text.h"
 #include "agent/supervisor/environment.h"
@@ -36,20 +37,16 @@ static int check_id(const char *lb_id, struct error *err)
 
 static int fill(struct systemd_unit *u, const struct supervisor_spec *spec, struct error *err)
 {
-	struct supervisor_spec run = *spec;
 	int r;
 
-	run.network_namespace = NULL; /* systemd's work */
-	r = master_init(&u->master, &run, err);
+	r = master_init(&u->master, spec, err);
 	if (r < 0)
 		return r;
 	if (asprintf(&u->name, TEMPLATE_FORMAT, spec->lb_id) < 0)
 		u->name = NULL;
 	if (asprintf(&u->environment, "%s/" ENVIRONMENT_FILE, spec->directory) < 0)
 		u->environment = NULL;
-	u->network_namespace = strdup(spec->network_namespace ? spec->network_namespace : "");
-	if (!u->name || !u->environment || !u->network_namespace ||
-		bus_unit_path(u->name, &u->path) < 0)
+	if (!u->name || !u->environment || bus_unit_path(u->name, &u->path) < 0)
 		return error_set_errno(err, -ENOMEM, "%s", spec->lb_id);
 	return 0;
 }
@@ -76,7 +73,6 @@ void systemd_unit_done(struct systemd_unit *u)
 	free(u->name);
 	free(u->path);
 	free(u->environment);
-	free(u->network_namespace);
 	*u = (struct systemd_unit){.master.pidfd = -1};
 }
 
@@ -125,7 +121,7 @@ static bool is_same_file(const char *a, const char *b)
 static int check_setup(const struct systemd_unit *u, struct sd_bus *bus, struct error *err)
 {
 	_cleanup_(bus_unit_setup_done) struct bus_unit_setup setup = {0};
-	const char *namespace;
+	const char *wanted = u->master.spec.network_namespace, *namespace;
 	bool reads_ours = false;
 	int r;
 
@@ -142,13 +138,33 @@ static int check_setup(const struct systemd_unit *u, struct sd_bus *bus, struct 
 			"%s does not have EnvironmentFile=%s: it needs a drop-in for this "
 			"base_path",
 			u->name, u->environment);
+	/* It needs none: the environment file has HAProxy enter its namespace. */
 	namespace = strrchr(setup.network_namespace, '/');
 	namespace = namespace ? namespace + 1 : setup.network_namespace;
-	if (!streq(namespace, u->network_namespace))
+	if (namespace[0] && !streq(namespace, wanted ? wanted : ""))
 		return error_set(err, ERROR_INTERNAL, NULL,
 			"%s has NetworkNamespacePath=%s, the option network_namespace says \"%s\"",
-			u->name, setup.network_namespace, u->network_namespace);
+			u->name, setup.network_namespace, wanted ? wanted : "");
 	return 0;
+}
+
+/* A unit file of an older version knows nothing of namespaces. */
+static int check_place(const struct systemd_unit *u, struct error *err)
+{
+	if (!master_is_elsewhere(&u->master))
+		return 0;
+	return error_set(err, ERROR_INTERNAL, NULL,
+		"%s does not run HAProxy in the network namespace \"%s\": its ExecStart= needs $AMPHORA_ENTER", u->name,
+		u->master.spec.network_namespace ? u->master.spec.network_namespace : "");
+}
+
+static int prepare_namespace(const struct systemd_unit *u, struct error *err)
+{
+	_cleanup_close_ int namespace_fd = -1;
+
+	return u->master.spec.network_namespace
+		? namespace_create(u->master.spec.network_namespace, &namespace_fd, err)
+		: 0;
 }
 
 /* One that the direct supervisor had started, before this one was chosen. */
@@ -210,6 +226,8 @@ int systemd_unit_start(struct systemd_unit *u, struct sd_bus *bus, struct error 
 
 	r = systemd_unit_configure(u, err);
 	if (r == 0)
+		r = prepare_namespace(u, err);
+	if (r == 0)
 		r = check_setup(u, bus, err);
 	if (r == 0)
 		r = refuse_stranger(u, err);
@@ -223,7 +241,8 @@ int systemd_unit_start(struct systemd_unit *u, struct sd_bus *bus, struct error 
 		r = systemd_unit_refresh(u, bus, &state, err);
 	if (r < 0 || !streq(result, "done") || !state.up || u->master.pid == 0)
 		return give_up_start(u, bus, r, err);
-	return 0;
+	r = check_place(u, err);
+	return r < 0 ? give_up_start(u, bus, r, err) : 0;
 }
 
 static void remove_files(const struct systemd_unit *u)

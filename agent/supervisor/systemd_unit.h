@@ -17,11 +17,10 @@
 #include "agent/supervisor/systemd_bus.h"
 
 struct systemd_unit {
-	struct master master;    /* pid and pidfd: the main process when we last looked */
-	char *name, *path;       /* in the manager */
-	char *environment;       /* file */
-	char *network_namespace; /* "" for none */
-	uint64_t since_us;       /* the last operation, CLOCK_MONOTONIC: its messages begin here */
+	struct master master; /* pid and pidfd: the main process when we last looked */
+	char *name, *path;    /* in the manager */
+	char *environment;    /* file */
+	uint64_t since_us;    /* the last operation, CLOCK_MONOTONIC: its messages begin here */
 };
 
 int systemd_unit_init(

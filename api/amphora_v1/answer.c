@@ -14,6 +14,20 @@ int amphora_answer(struct response *response, unsigned status, const char *messa
 	return body ? response_set_json(response, status, body) : error_set_errno(err, -ENOMEM, "reply");
 }
 
+int amphora_bad_request(struct response *response, const char *words, const struct error *problem, struct error *err)
+{
+	_cleanup_free_ char *page = NULL, *details = NULL;
+	json_t *body;
+
+	if (asprintf(&page, "400 Bad Request: %s", words) < 0)
+		page = NULL;
+	if (asprintf(&details, "%s%s%s", problem->pointer ? problem->pointer : "", problem->pointer ? ": " : "",
+		    error_message(problem)) < 0)
+		details = NULL;
+	body = json_pack("{s:s, s:s*, s:s*, s:i}", "message", words, "details", details, "error", page, "http_code", 400);
+	return body ? response_set_json(response, 400, body) : error_set_errno(err, -ENOMEM, "reply");
+}
+
 int amphora_add_etag(struct response *response, const void *bytes, size_t length, char ret_md5[33], struct error *err)
 {
 	uint8_t hash[16];

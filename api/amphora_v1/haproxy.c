@@ -83,22 +83,31 @@ int amphora_put_action(const struct request *request, struct response *response,
 {
 	_cleanup_error_ struct error problem = ERROR_INIT;
 	_cleanup_instance_ struct instance *instance = NULL;
+	_cleanup_(control_result_done) struct control_result result = CONTROL_RESULT_INIT;
 	_cleanup_free_ char *words = NULL;
 	const char *name = request->parameters[1];
-	enum instance_action action = INSTANCE_START, done;
+	enum instance_action action = INSTANCE_START;
 	int r;
 
 	while (action < (enum instance_action)ELEMENTSOF(action_names) && strcasecmp(action_names[action], name) != 0)
 		action++;
+	/* Listeners of UDP and SCTP have ids of their own. A load balancer comes first, as with Octavia's agent. */
+	if (registry_get(request->agent->registry, request->parameters[0], &instance, NULL) < 0 &&
+		amphora_is_lvs(request, request->parameters[0]))
+		return amphora_put_lvs_action(request, response, err);
 	if (action == (enum instance_action)ELEMENTSOF(action_names)) {
 		if (asprintf(&words, "Unknown action: %s", name) < 0)
 			words = NULL;
 		return amphora_answer(response, 400, "Invalid Request", words, err);
 	}
-	r = find(request, response, &instance, err);
-	if (r < 0 || !instance)
+	if (!instance)
+		return not_found(response, request->parameters[0], err);
+	/* Before: keepalived has to know of a HAProxy that is about to go, and waits for one that comes. */
+	r = keepalived_update_checks(
+		request->agent->keepalived, action == INSTANCE_STOP ? instance->id : NULL, err);
+	if (r < 0)
 		return r;
-	r = instance_control(instance, action, &done, &problem);
+	r = instance_control(instance, action, &result, &problem);
 	if (r < 0 && problem.code == ERROR_CONFLICT) {
 		*err = problem;
 		problem = ERROR_INIT;
@@ -109,7 +118,10 @@ int amphora_put_action(const struct request *request, struct response *response,
 			words = NULL;
 		return amphora_answer(response, 500, words ? words : "Error", error_message(&problem), err);
 	}
-	if (done_details(instance->id, done, &words) < 0)
+	if (result.done != INSTANCE_STOP &&
+		response_add_header(response, "Amphorad-Apply", "%s", plan_action_name(result.plan.action)) < 0)
+		return error_set_errno(err, -ENOMEM, "reply");
+	if (done_details(instance->id, result.done, &words) < 0)
 		words = NULL;
 	return amphora_answer(response, 202, "OK", words, err);
 }
@@ -117,10 +129,15 @@ int amphora_put_action(const struct request *request, struct response *response,
 /* The route's name is of the time when each listener had its HAProxy: the id is the load balancer's. */
 int amphora_delete_listener(const struct request *request, struct response *response, struct error *err)
 {
+	_cleanup_instance_ struct instance *instance = NULL;
 	const char *lb_id = request->parameters[0];
 	int r;
 
+	if (registry_get(request->agent->registry, lb_id, &instance, NULL) < 0 && amphora_is_lvs(request, lb_id))
+		return amphora_delete_lvs(request, response, err);
 	r = registry_remove_upload(request->agent->registry, lb_id, err);
+	if (r == 0 && instance)
+		r = keepalived_update_checks(request->agent->keepalived, lb_id, err);
 	if (r == 0 && text_is_uuid(lb_id))
 		r = amphora_remove_certificates(request->agent, lb_id, err);
 	if (r < 0)

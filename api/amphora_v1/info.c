@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "api/amphora_v1/handlers.h"
 
+#include <fcntl.h>
 #include <inttypes.h>
 #include <string.h>
 
+#include "agent/base/fileio.h"
 #include "agent/base/log.h"
 #include "agent/base/text.h"
 #include "agent/haproxy/listeners.h"
+#include "agent/keepalived/lvs_config.h"
 #include "agent/machine/facts.h"
 #include "agent/machine/interfaces.h"
 #include "agent/machine/packages.h"
@@ -19,6 +22,8 @@
  */
 
 #define API_VERSION "1.0"
+enum { LVS_CONFIG_BYTES = 16 * 1024 * 1024 };
+
 #define NETNS_DIR "/run/netns"
 
 static int add(json_t *body, const char *key, json_t *value)
@@ -153,6 +158,48 @@ static int gather_listeners(
 	return 0;
 }
 
+/* ACTIVE, OFFLINE (stopped, or nothing to serve) or ERROR (it has died), as get_all_lvs_listeners_status() in
+ * keepalivedlvs.py tells; the type is UDP there whatever the protocol is. */
+static int add_lvs_listener(json_t *list, const struct keepalived_listener *listener)
+{
+	_cleanup_lvs_config_ struct lvs_config config = LVS_CONFIG_INIT;
+	_cleanup_free_ char *text = NULL;
+	const char *status = listener->runs ? "ACTIVE" : listener->has_pid_file ? "ERROR" : "OFFLINE";
+	size_t length = 0;
+	int r;
+
+	r = fileio_read_own(AT_FDCWD, listener->config_file, LVS_CONFIG_BYTES, &text, &length);
+	if (r == 0)
+		r = lvs_config_parse(text, length, &config);
+	if (r == -ENOMEM)
+		return r;
+	if (listener->runs && config.protocol == 0)
+		status = "OFFLINE";
+	return json_array_append_new(list,
+		       json_pack("{s:s, s:s, s:s}", "status", status, "uuid", listener->id, "type", "UDP")) < 0
+		? -ENOMEM
+		: 0;
+}
+
+/* The listeners of UDP and SCTP, and how many of them have a keepalived. */
+static int gather_lvs(const struct request *request, json_t *list, size_t *ret_running, struct error *err)
+{
+	struct keepalived_listener *listeners = NULL;
+	size_t n = 0, running = 0;
+	int r;
+
+	r = keepalived_list_lvs(request->agent->keepalived, &listeners, &n);
+	for (size_t i = 0; r == 0 && i < n; i++) {
+		running += listeners[i].runs;
+		r = add_lvs_listener(list, &listeners[i]);
+	}
+	keepalived_listeners_free(listeners, n);
+	if (r < 0)
+		return error_set_errno(err, r, "UDP listeners");
+	*ret_running = running;
+	return 0;
+}
+
 int amphora_get_listeners(
 	const struct request *request, struct response *response, struct error *err)
 {
@@ -161,6 +208,8 @@ int amphora_get_listeners(
 	int r;
 
 	r = gather_listeners(request, list, &running, err);
+	if (r == 0)
+		r = gather_lvs(request, list, &running, err);
 	return r < 0 ? r : response_set_json(response, 200, TAKE_PTR(list));
 }
 
@@ -321,14 +370,16 @@ static int add_load(json_t *body, struct error *err)
 	return r < 0 ? error_set_errno(err, r, "load") : 0;
 }
 
-/* Topology and packages are constants of the Python agent; LVS listeners are not offered here. */
-static int add_load_balancing(json_t *body, const json_t *listeners, struct error *err)
+/* Topology and packages are constants of the Python agent. */
+static int add_load_balancing(
+	json_t *body, const json_t *listeners, size_t lvs_running, struct error *err)
 {
 	if (add(body, "topology", json_string("SINGLE")) < 0 ||
 		add(body, "topology_status", json_string("OK")) < 0 ||
 		add(body, "listeners", sorted_ids(listeners)) < 0 ||
 		add(body, "packages", json_object()) < 0 ||
-		add(body, "lvs_listener_process_count", json_integer(0)) < 0)
+		add(body, "lvs_listener_process_count",
+			json_integer((json_int_t)lvs_running)) < 0)
 		return error_set_errno(err, -ENOMEM, "details");
 	return 0;
 }
@@ -352,10 +403,12 @@ static int add_machine(json_t *body, struct error *err)
 int amphora_get_details(const struct request *request, struct response *response, struct error *err)
 {
 	json_auto_t *body = json_object(), *listeners = json_array();
-	size_t running;
+	size_t running, lvs_running = 0;
 	int r;
 
 	r = gather_listeners(request, listeners, &running, err);
+	if (r == 0)
+		r = gather_lvs(request, listeners, &lvs_running, err);
 	if (r == 0)
 		r = add_identity(request, body, err);
 	if (r == 0)
@@ -367,7 +420,7 @@ int amphora_get_details(const struct request *request, struct response *response
 		return error_set_errno(err, -ENOMEM, "details");
 	r = add_machine(body, err);
 	if (r == 0)
-		r = add_load_balancing(body, listeners, err);
+		r = add_load_balancing(body, listeners, lvs_running, err);
 	if (r == 0)
 		r = add_packages(body, err);
 	return r < 0 ? r : response_set_json(response, 200, TAKE_PTR(body));

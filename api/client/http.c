@@ -228,8 +228,10 @@ static bool add_header(struct curl_slist **headers, const char *line)
 
 static bool set_headers(const struct http_request *request, struct curl_slist **headers)
 {
-	_cleanup_text_ struct text if_match = TEXT_INIT;
+	_cleanup_text_ struct text if_match = TEXT_INIT, type = TEXT_INIT;
 
+	text_printf(&type, "Content-Type: %s",
+		request->content_type ? request->content_type : "application/json");
 	if (request->if_match) {
 		text_printf(&if_match, "If-Match: \"%s\"", request->if_match);
 		if (if_match.failed || !add_header(headers, text_peek(&if_match)))
@@ -239,7 +241,7 @@ static bool set_headers(const struct http_request *request, struct curl_slist **
 	 * too. */
 	return add_header(headers, "Accept: application/json, text/plain") &&
 	       add_header(headers, "Expect:") &&
-	       (!request->body || add_header(headers, "Content-Type: application/json"));
+	       (!request->body || (!type.failed && add_header(headers, text_peek(&type))));
 }
 
 static bool set_request(struct http *http, const struct http_request *request,

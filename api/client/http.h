@@ -28,7 +28,8 @@ struct http_options {
 struct http_request {
 	const char *method;
 	const char *path; /* with the query, absolute, only of characters that need no escape */
-	const char *body; /* JSON, or NULL */
+	const char *body; /* or NULL */
+	const char *content_type; /* of the body; NULL: JSON */
 	size_t body_length;
 	const char *if_match; /* revision, or NULL */
 };

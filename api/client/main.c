@@ -216,6 +216,26 @@ static const struct command commands[] = {
 		.run = command_delete,
 	},
 	{
+		.name = "certificate",
+		.arguments = "ACTION...",
+		.summary = "certificates that definitions refer to",
+		.description =
+			"certificate add NAME FILE|-...  store or replace one: PEM files with the "
+			"certificate, its\n"
+			"                                private key and its chain, in any order; or "
+			"authorities;\n"
+			"                                or revocation lists. Load balancers that use "
+			"it get it\n"
+			"                                at once, or everything stays as it was.\n"
+			"certificate list                all of them, and how long they are valid\n"
+			"certificate show NAME           what one says, and who uses it; never the "
+			"key\n"
+			"certificate remove NAME...      remove what nobody uses",
+		.min_arguments = 1,
+		.max_arguments = SIZE_MAX,
+		.run = command_certificate,
+	},
+	{
 		.name = "heartbeat",
 		.arguments = "[FILE|-]",
 		.summary = "decode health messages, for debugging",

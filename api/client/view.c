@@ -244,7 +244,7 @@ int view_stats(struct table *table, const char *id, const json_t *reply, const j
 	return r;
 }
 
-static enum colour action_colour(const char *action)
+enum colour view_action_colour(const char *action)
 {
 	static const struct {
 		const char *action;
@@ -275,7 +275,7 @@ void view_subject(
 }
 
 /* Foreign lines of a list, the first few. */
-static void append_items(const json_t *list, size_t shown, const char *indent,
+void view_items(const json_t *list, size_t shown, const char *indent,
 	const char *separator, enum colour colour, const struct terminal *terminal,
 	struct text *out)
 {
@@ -309,11 +309,11 @@ void view_applied(const char *id, const json_t *reply, bool created, const char 
 			json_integer_value(revision));
 	if (*done) {
 		text_append(out, ", ");
-		terminal_append(terminal, out, action_colour(done), done);
+		terminal_append(terminal, out, view_action_colour(done), done);
 	}
 	if (json_array_size(reasons) > 0) {
 		text_append(out, ": ");
-		append_items(reasons, SHOWN_REASONS, "", "; ", COLOUR_PLAIN, terminal, out);
+		view_items(reasons, SHOWN_REASONS, "", "; ", COLOUR_PLAIN, terminal, out);
 	} else if (streq(done, "none")) {
 		text_append(out, ": HAProxy runs it already");
 	}
@@ -335,15 +335,15 @@ void view_plan(
 	view_subject(
 		id, view_string(json_object_get(reply, "loadbalancer"), "name"), terminal, out);
 	text_append(out, ": ");
-	terminal_append(terminal, out, action_colour(action), first_not_empty(action, "no plan"));
+	terminal_append(terminal, out, view_action_colour(action), first_not_empty(action, "no plan"));
 	text_append_char(out, '\n');
 	if (json_array_size(reasons) > 0) {
-		append_items(reasons, SIZE_MAX, "  ", "\n", COLOUR_PLAIN, terminal, out);
+		view_items(reasons, SIZE_MAX, "  ", "\n", COLOUR_PLAIN, terminal, out);
 		text_append_char(out, '\n');
 	}
 	if (json_array_size(commands) > 0) {
 		text_append(out, "Runtime API commands:\n");
-		append_items(commands, SHOWN_COMMANDS, "  ", "\n", COLOUR_DIM, terminal, out);
+		view_items(commands, SHOWN_COMMANDS, "  ", "\n", COLOUR_DIM, terminal, out);
 		text_append_char(out, '\n');
 	}
 	if (*verdict)

@@ -7,6 +7,7 @@
  */
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include <jansson.h>
 
@@ -34,6 +35,23 @@ int view_status(const json_t *reply, const json_t *definition, const struct term
 /* GET …/stats: adds the load balancer's rows to a table of view_stats_table(). */
 int view_stats_table(struct table **ret);
 int view_stats(struct table *table, const char *id, const json_t *reply, const json_t *definition);
+
+/* GET certificates: one row each. Those that expire within 30 days of "now_s" stand out. */
+int view_certificates(const json_t *reply, int64_t now_s, const struct terminal *terminal,
+	struct text *out);
+
+/* GET certificates/{name}: one field a line. */
+int view_certificate(const json_t *reply, int64_t now_s, const struct terminal *terminal,
+	struct text *out);
+
+/* Reply of PUT certificates/{name}: a line, and one for each load balancer that uses it. */
+void view_certificate_applied(const char *name, const json_t *reply, bool created,
+	const struct terminal *terminal, struct text *out);
+
+/* Colour of none, runtime, reload, start; a list of strings, all but the first few counted. */
+enum colour view_action_colour(const char *action);
+void view_items(const json_t *list, size_t shown, const char *indent, const char *separator,
+	enum colour colour, const struct terminal *terminal, struct text *out);
 
 /* "web (id)", or the id alone where the name is "". */
 void view_subject(

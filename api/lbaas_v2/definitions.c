@@ -73,11 +73,34 @@ static json_t *strings(char *const *list)
 	return array;
 }
 
+/* Without keys, which "shown" leaves out. */
+static json_t *steps(const struct plan *plan)
+{
+	json_t *array = json_array();
+
+	for (size_t i = 0; i < plan->n_steps; i++)
+		json_array_append_new(
+			array, json_string(plan->steps[i].shown ? plan->steps[i].shown : plan->steps[i].command));
+	return array;
+}
+
+/* What keepalived would be given, by the ids of listeners; null for one that goes. */
+static json_t *lvs_json(const struct lvs_change *lvs)
+{
+	json_t *object = json_object();
+
+	for (size_t i = 0; i < lvs->n; i++)
+		json_object_set_new(object, lvs->items[i].id,
+			lvs->items[i].wanted ? json_string(lvs->items[i].wanted) : json_null());
+	return object;
+}
+
 static json_t *dry_run_json(const struct apply_result *result)
 {
-	return json_pack("{s:s, s:o, s:[], s:s#, s:s}", "action", plan_action_name(result->plan.action), "reasons",
-		strings(result->plan.reasons), "commands", "haproxy_cfg", result->rendered.text,
-		(int)result->rendered.length, "haproxy_verdict", result->verdict);
+	return json_pack("{s:s, s:o, s:o, s:s#, s:s, s:o}", "action", plan_action_name(result->plan.action), "reasons",
+		strings(result->plan.reasons), "commands", steps(&result->plan), "haproxy_cfg", result->rendered.text,
+		(int)result->rendered.length, "haproxy_verdict", result->verdict, "keepalived",
+		lvs_json(&result->lvs));
 }
 
 static json_t *apply_json(const struct apply_result *result)

@@ -22,7 +22,13 @@ int lbaas_get_definition(const struct request *request, struct response *respons
 int lbaas_delete_definition(const struct request *request, struct response *response, struct error *err);
 int lbaas_get_haproxy_cfg(const struct request *request, struct response *response, struct error *err);
 
-/* Shared by the two: the load balancer that the path names, as it is stored now. */
+/* certificates.c */
+int lbaas_list_certificates(const struct request *request, struct response *response, struct error *err);
+int lbaas_put_certificate(const struct request *request, struct response *response, struct error *err);
+int lbaas_get_certificate(const struct request *request, struct response *response, struct error *err);
+int lbaas_delete_certificate(const struct request *request, struct response *response, struct error *err);
+
+/* Shared by the first two: the load balancer that the path names, as it is stored now. */
 struct found_load_balancer {
 	struct instance *instance;
 	struct stored_definition stored;

@@ -7,6 +7,7 @@
 #include "agent/haproxy/listeners.h"
 #include "agent/health/status.h"
 #include "agent/health/uploaded.h"
+#include "agent/targets.h"
 
 /* Reading: the resource, its status tree and its statistics. */
 
@@ -14,14 +15,10 @@ enum {
 	SNAPSHOT_MAX_AGE_MS = 1000, /* a status is at most this old; many readers share one look at HAProxy */
 };
 
-static int take_snapshot(const struct request *request, const struct instance *instance, int64_t max_age_ms,
+static int take_snapshot(const struct request *request, struct instance *instance, int64_t max_age_ms,
 	struct health_snapshot **ret, struct error *err)
 {
-	struct health_target target = {.stats_socket = instance->stats_socket,
-		.master_socket = instance->master_socket};
-
-	memcpy(target.lb_id, instance->id, sizeof(target.lb_id));
-	return health_snapshot(request->agent->health, &target, max_age_ms, ret, err);
+	return targets_snapshot(request->agent, instance, max_age_ms, ret, err);
 }
 
 /* Octavia's words; our extra member "trouble" says what is wrong. */
@@ -169,12 +166,36 @@ int lbaas_get_load_balancer(const struct request *request, struct response *resp
 	return body ? response_set_json(response, 200, body) : error_set_errno(err, -ENOMEM, "load balancer");
 }
 
+/* Beside Octavia's tree: the processes. NULL while HAProxy does not answer. */
+static json_t *haproxy_json(struct instance *instance)
+{
+	_cleanup_free_ struct worker_figures *workers = NULL;
+	struct plan_leaving *leaving;
+	json_t *list, *haproxy;
+	size_t n, n_leaving, n_old = 0;
+
+	if (instance_workers(instance, &workers, &n, NULL) < 0 || instance_leaving(instance, &leaving, &n_leaving) < 0)
+		return NULL;
+	plan_leaving_free(leaving, n_leaving);
+	list = json_array();
+	for (size_t i = 0; i < n; i++) {
+		n_old += workers[i].old;
+		json_array_append_new(list,
+			json_pack("{s:i, s:b, s:I, s:I, s:I}", "pid", (int)workers[i].pid, "old", (int)workers[i].old,
+				"uptime_s", (json_int_t)workers[i].uptime_s, "reloads", (json_int_t)workers[i].reloads,
+				"memory_bytes", (json_int_t)workers[i].memory_bytes));
+	}
+	haproxy = json_pack("{s:o, s:I, s:I}", "workers", list, "old_workers", (json_int_t)n_old, "leaving_servers",
+		(json_int_t)n_leaving);
+	return haproxy;
+}
+
 int lbaas_get_status(const struct request *request, struct response *response, struct error *err)
 {
 	_cleanup_stored_ struct stored_definition stored = STORED_DEFINITION_INIT;
 	_cleanup_snapshot_ struct health_snapshot *snapshot = NULL;
 	_cleanup_instance_ struct instance *instance = NULL;
-	json_t *tree = NULL;
+	json_t *tree = NULL, *haproxy;
 	int r;
 
 	r = registry_get(request->agent->registry, request->parameters[0], &instance, err);
@@ -185,6 +206,11 @@ int lbaas_get_status(const struct request *request, struct response *response, s
 	if (r < 0)
 		return r;
 	r = stored.lb ? status_tree(stored.lb, snapshot, &tree) : uploaded_status_tree(instance->id, snapshot, &tree);
+	haproxy = r == 0 && snapshot->answered ? haproxy_json(instance) : NULL;
+	if (haproxy && json_object_set_new(tree, "haproxy", haproxy) < 0) {
+		json_decref(tree);
+		r = -ENOMEM;
+	}
 	return r < 0 ? error_set_errno(err, r, "status") : response_set_json(response, 200, tree);
 }
 

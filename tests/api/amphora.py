@@ -129,6 +129,7 @@ haproxy_cmd = {HAPROXY}
 {health_manager}
 [amphora_agent]
 amphora_id = {self.amphora_id}
+agent_server_network_dir = {self.folder}/interfaces
 [amphorad]
 listen = unix:{self.socket_path}
 run_dir = {self.run}
@@ -280,8 +281,8 @@ haproxy_log =
     def bytes_on_disk(self):
         """Every file that makes up what is wanted and what runs: path -> bytes. Not those that change by themselves."""
         def lasting(path):
-            return path.is_file() and path.suffix not in (".log", ".sock", ".lock") and "stats_counters" not in path.name \
-                and "servers-state" not in path.name
+            return not path.name.startswith(".tmp-") and path.is_file() and path.suffix not in (".log", ".sock", ".lock") \
+                and "stats_counters" not in path.name and "servers-state" not in path.name
         return {str(path.relative_to(self.state)): path.read_bytes()
             for path in sorted(self.state.rglob("*")) if lasting(path)}
 

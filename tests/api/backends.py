@@ -21,13 +21,16 @@ class Origin:
     """An HTTP server that answers with its name, who asked and the headers it was sent. Health checks go to /health and
     are answered with "health_status"; they are not counted."""
 
-    def __init__(self, name, port=None, address="127.0.0.1"):
+    def __init__(self, name, port=None, address="127.0.0.1", context=None):
+        """"context": an ssl.SSLContext of a server; it speaks HTTPS then and tells about the client's certificate."""
         self.name = name
+        self.context = context
         self.port = port or free_port()
         self.address = address
         self.health_status = 200
         self.requests = 0
         self.checks = 0
+        self.last_sni = None
         self.server = None
         self.thread = None
 
@@ -49,8 +52,15 @@ class Origin:
                     headers = {}
                     for key, value in self.headers.items():
                         headers.setdefault(key.lower(), []).append(value)
-                    body = json.dumps({"server": origin.name, "client": self.client_address[0],
-                        "headers": headers}).encode()
+                    said = {"server": origin.name, "client": self.client_address[0], "headers": headers,
+                        "path": self.path}
+                    if origin.context:
+                        said["certificate"] = self.connection.getpeercert()
+                        said["sni"] = origin.last_sni
+                        said["version"] = self.connection.version()
+                        said["cipher"] = self.connection.cipher()[0]
+                        said["alpn"] = self.connection.selected_alpn_protocol()
+                    body = json.dumps(said).encode()
                 self.send_response(status)
                 if self.path.startswith("/login"):
                     self.send_header("Set-Cookie", f"JSESSIONID=session-of-{origin.name}; path=/")
@@ -71,7 +81,13 @@ class Origin:
             def handle_error(self, request, client_address):
                 pass  # clients that go away
 
+        Server.address_family = socket.AF_INET6 if ":" in self.address else socket.AF_INET
         self.server = Server((self.address, self.port), Handler)
+        if self.context:
+            # The handshake belongs to the thread of the connection: a health check that never ends one is no harm.
+            self.context.sni_callback = lambda unused, name, context: setattr(origin, "last_sni", name)
+            self.server.socket = self.context.wrap_socket(self.server.socket, server_side=True,
+                do_handshake_on_connect=False)
         self.thread = threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True)
         self.thread.start()
         return self
@@ -89,9 +105,9 @@ class Origin:
 class TcpOrigin:
     """Sends its name as the first line, then echoes. Keeps the first bytes of every connection."""
 
-    def __init__(self, name, greet=True):
+    def __init__(self, name, greet=True, port=None, address="127.0.0.1"):
         self.name = name
-        self.port = free_port()
+        self.port = port or free_port()
         self.first_bytes = []
         origin = self
 
@@ -120,7 +136,8 @@ class TcpOrigin:
             def handle_error(self, request, client_address):
                 pass
 
-        self.server = Server(("127.0.0.1", self.port), Handler)
+        Server.address_family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        self.server = Server((address, self.port), Handler)
         self.thread = threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True)
 
     def start(self):
@@ -137,13 +154,18 @@ class Nginx:
     """nginx set up as ingress-nginx does with use-proxy-protocol (or without), in the foreground, with an access log of
     "remote_addr proxy_protocol_addr status request_uri" a line. Every answer is its name."""
 
-    def __init__(self, name, proxy_protocol=True, trusted="127.0.0.0/8"):
+    def __init__(self, name, proxy_protocol=True, trusted="127.0.0.0/8", pair=None):
+        """"pair": a certificate and key; it speaks HTTPS then, after the PROXY header if there is one."""
         self.name = name
         self.port = free_port()
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="amphorad-nginx-"))
         self.folder.chmod(0o755)
         self.access_log = self.folder / "access.log"
-        listen = " proxy_protocol" if proxy_protocol else ""
+        listen = (" ssl" if pair else "") + (" proxy_protocol" if proxy_protocol else "")
+        tls = ""
+        if pair:
+            pair.save(self.folder / "pair.pem")
+            tls = f"ssl_certificate {self.folder}/pair.pem;\n\t\tssl_certificate_key {self.folder}/pair.pem;"
         real_ip = f"set_real_ip_from {trusted};\n\t\treal_ip_header proxy_protocol;" if proxy_protocol else ""
         temp = "\n\t".join(f"{kind}_temp_path {self.folder}/{kind};"
             for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
@@ -160,6 +182,7 @@ http {{
 	server {{
 		listen 127.0.0.1:{self.port}{listen};
 		{real_ip}
+		{tls}
 		default_type text/plain;
 		location / {{ return 200 "{self.name} $remote_addr\\n"; }}
 	}}

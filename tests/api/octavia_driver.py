@@ -4,7 +4,6 @@ amphora driver with its data models. Fixtures for it; octavia itself is imported
 
 import base64
 import contextlib
-import datetime
 import functools
 import hashlib
 import hmac
@@ -23,18 +22,12 @@ import zlib
 import pytest
 
 import amphora
+from pki import CLIENT, Authority, serial_of
 from processes import free_port, wait_for
 
-crypto = pytest.importorskip("cryptography", reason="python3-cryptography is not installed")
-from cryptography import x509  # noqa: E402
-from cryptography.hazmat.primitives import hashes, serialization  # noqa: E402
-from cryptography.hazmat.primitives.asymmetric import ec  # noqa: E402
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID  # noqa: E402
 
 VIP = "127.0.0.10"
 HEARTBEAT_KEY = "insecure-but-known-Qx7"
-SERVER, CLIENT = ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH
-DAY = datetime.timedelta(days=1)
 
 # amphora_agent_conf.template of Octavia 11.0.0, filled in; test_amphora_driver.py compares.
 AGENT_CONF = """
@@ -73,68 +66,6 @@ loadbalancer_topology = {topology}"""
 
 
 # Certificates
-
-
-class Pair:
-    """A certificate and its key, both PEM."""
-
-    def __init__(self, certificate, key):
-        self.certificate = certificate.public_bytes(serialization.Encoding.PEM).decode()
-        self.key = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL,
-            serialization.NoEncryption()).decode()
-        self.serial = certificate.serial_number
-        self.pem = self.certificate + self.key
-
-    def save(self, path):
-        path = pathlib.Path(path)
-        path.touch(mode=0o600)
-        path.write_text(self.pem)
-        return path
-
-
-class Authority:
-    def __init__(self, name):
-        self.key = ec.generate_private_key(ec.SECP256R1())
-        self.name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        usage = x509.KeyUsage(digital_signature=True, key_cert_sign=True, crl_sign=True, content_commitment=False,
-            key_encipherment=False, data_encipherment=False, key_agreement=False, encipher_only=False,
-            decipher_only=False)
-        self.certificate = self._build(self.name, self.key, -DAY, 30 * DAY) \
-            .add_extension(x509.BasicConstraints(ca=True, path_length=None), True) \
-            .add_extension(usage, True) \
-            .add_extension(x509.SubjectKeyIdentifier.from_public_key(self.key.public_key()), False) \
-            .sign(self.key, hashes.SHA256())
-        self.pair = Pair(self.certificate, self.key)
-
-    def _build(self, subject, key, start, end):
-        now = datetime.datetime.utcnow()
-        return x509.CertificateBuilder().subject_name(subject).issuer_name(self.name).public_key(key.public_key()) \
-            .serial_number(x509.random_serial_number()).not_valid_before(now + start).not_valid_after(now + end)
-
-    def issue(self, name, usages=(SERVER, CLIENT), start=-DAY, end=10 * DAY, hosts=None):
-        """As Octavia's LocalCertGenerator makes them: subject and alternative name are the id, both purposes."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        builder = self._build(subject, key, start, end) \
-            .add_extension(x509.BasicConstraints(ca=False, path_length=None), True) \
-            .add_extension(x509.SubjectAlternativeName([x509.DNSName(host) for host in hosts or [name]]), False)
-        if usages:
-            builder = builder.add_extension(x509.ExtendedKeyUsage(list(usages)), True)
-        return Pair(builder.sign(self.key, hashes.SHA256()), key)
-
-    def revoke(self, *pairs):
-        """A revocation list, PEM."""
-        now = datetime.datetime.utcnow()
-        builder = x509.CertificateRevocationListBuilder().issuer_name(self.name).last_update(now - DAY) \
-            .next_update(now + 10 * DAY)
-        for pair in pairs:
-            builder = builder.add_revoked_certificate(x509.RevokedCertificateBuilder().serial_number(pair.serial)
-                .revocation_date(now - DAY).build())
-        return builder.sign(self.key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
-
-    @property
-    def pem(self):
-        return self.pair.certificate
 
 
 class Pki:
@@ -205,7 +136,7 @@ class Connection:
 
     @property
     def serial(self):
-        return x509.load_der_x509_certificate(self.socket.getpeercert(binary_form=True)).serial_number
+        return serial_of(self.socket.getpeercert(binary_form=True))
 
     def close(self):
         self.socket.close()

@@ -7,6 +7,10 @@
     systemctl, service  start, stop and reload of the units that the agent wrote; enable and disable do nothing
     ip                  "ip netns exec NAME ..." without the namespace: the tests reach HAProxy on loopback
     dpkg-query          versions of packages that need not be installed here
+    octavia-agent-lvs-masquerade        nothing
+
+If the machine has a network of its own, what the agent keeps in /var/lib/octavia goes to FOLDER/varlib, and "ip" is the
+real one.
 """
 
 import os
@@ -38,9 +42,13 @@ def machine(folder):
     mount("--bind", os.path.join(shims, "service"), "/usr/sbin/service")
     for path in ("/run/netns", "/run/rsyslog/octavia", PIDS):
         os.makedirs(path)
-    with open("/run/netns/amphora-haproxy", "wb"):
-        pass
-    mount("--bind", "/proc/self/ns/net", "/run/netns/amphora-haproxy")
+    if os.path.exists(os.path.join(folder, "varlib")):
+        mount("--bind", os.path.join(folder, "varlib"), "/var/lib/octavia")
+        subprocess.run("ip link set lo up; ip netns add world; ip -n world link set lo up", shell=True, check=True)
+    else:
+        with open("/run/netns/amphora-haproxy", "wb"):
+            pass
+        mount("--bind", "/proc/self/ns/net", "/run/netns/amphora-haproxy")
     syslog = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     syslog.bind("/run/rsyslog/octavia/log")
     os.chmod("/run/rsyslog/octavia/log", 0o666)

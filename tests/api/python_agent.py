@@ -44,30 +44,37 @@ def why_not_run():
 
 
 class PythonAgent(TlsDoor):
-    def __init__(self, pki=None, amphora_id=None, **options):
+    """With "network", its machine has a network of its own (netmachine.py), in which it may plug ports."""
+
+    def __init__(self, pki=None, amphora_id=None, network=False, **options):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="amphora-agent-"))
         self.folder.chmod(0o755)
         self.state = self.folder / "state"
         self.amphora_id = amphora_id or amphora.new_id()
         self.process = None
-        for name in ("state", "system", "octavia", "shims"):
+        self.namespaces = NAMESPACES + (["--net"] if network else [])
+        for name in ("state", "system", "octavia", "shims") + (("varlib",) if network else ()):
             (self.folder / name).mkdir(mode=0o755)
-        for name in ("systemd", "systemctl", "service", "ip", "dpkg-query"):
+        shims = ["octavia-agent-lvs-masquerade"] if network else ["ip"]
+        for name in ("systemd", "systemctl", "service", "dpkg-query", *shims):
             shutil.copy(SANDBOX, self.folder / "shims" / name)
         self.prepare(pki, **options)
         self.agent_config = self.folder / "octavia/amphora-agent.conf"
         self.agent_config.write_text(self.agent_conf())
 
-    def start(self):
+    def spawn(self):
         with open(self.folder / "agent.log", "ab") as log:
-            self.process = subprocess.Popen([*NAMESPACES, str(self.folder / "shims/systemd"), str(self.folder)],
+            self.process = subprocess.Popen([*self.namespaces, str(self.folder / "shims/systemd"), str(self.folder)],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.folder)
 
-        def listening():
-            assert self.process.poll() is None, self.log
-            socket.create_connection(("127.0.0.1", self.port), 1).close()
-            return True
-        wait_for(listening, 60, "the Python agent listens")
+    def listening(self):
+        assert self.process.poll() is None, self.log
+        socket.create_connection(("127.0.0.1", self.port), 1).close()
+        return True
+
+    def start(self):
+        self.spawn()
+        wait_for(self.listening, 60, "the Python agent listens")
         return self
 
     @property

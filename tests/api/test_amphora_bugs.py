@@ -17,8 +17,9 @@ import pytest
 
 from amphora import new_id
 from clients import fetch, server_of
-from octavia_driver import (CLIENT, HEARTBEAT_KEY, SERVER, VIP, Authority, amp, haproxy_cfg,  # noqa: F401
+from octavia_driver import (HEARTBEAT_KEY, VIP, amp, haproxy_cfg,  # noqa: F401
     health_managers, make_amphora, md5, peer_name, remote, tls_door)
+from pki import CLIENT, SERVER, Authority
 from processes import alive, command_line, free_port, kill, wait_for
 
 

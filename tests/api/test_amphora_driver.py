@@ -16,8 +16,9 @@ import pytest
 from amphora import LBS, run_ctl
 from backends import Origin, TcpOrigin
 from clients import Session, answer, fetch, server_of
-from octavia_driver import (CLIENT, HEARTBEAT_KEY, SERVER, VIP, Authority, OctaviaAgent,  # noqa: F401
+from octavia_driver import (HEARTBEAT_KEY, VIP, OctaviaAgent,  # noqa: F401
     health_managers, make_amphora, make_controller, remote, tls_door)
+from pki import CLIENT, SERVER, Authority
 from processes import free_port, wait_for
 
 SOURCE = "127.0.0.77"

@@ -88,7 +88,8 @@ def tree(folder):
     """Every file below: path -> (kind and mode, content), without what lives by itself."""
     found = {}
     for path in sorted(pathlib.Path(folder).rglob("*")):
-        if path.suffix in (".log", ".sock") or "stats_counters" in path.name:
+        # Files on their way (base/fileio.c) are gone in a moment: the agent saves its counters by itself.
+        if path.suffix in (".log", ".sock") or "stats_counters" in path.name or path.name.startswith(".tmp-"):
             continue
         status = path.lstat()
         content = os.readlink(path) if path.is_symlink() else path.read_bytes() if path.is_file() else None

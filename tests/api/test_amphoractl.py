@@ -50,7 +50,7 @@ def test_apply(shop):
     assert server_of(shop.port) in ("a", "b")
     assert "none" in ok(shop.ctl("apply", shop.file))
     shop.write(connection_limit=50)
-    assert "reload" in ok(shop.ctl("apply", shop.file))
+    assert "runtime" in ok(shop.ctl("apply", shop.file))
     assert len(shop.agent.get("/v2/lbaas/loadbalancers").json["loadbalancers"]) == 1
 
 
@@ -66,7 +66,7 @@ def test_diff(shop):
     shop.write(connection_limit=50)
     done = shop.ctl("diff", shop.file)
     assert done.returncode == DIFFERS, done
-    assert "reload" in done.stdout
+    assert "runtime" in done.stdout and "set maxconn frontend" in done.stdout
     assert re.search(r"^\+\s*maxconn 50$", done.stdout, re.M), done.stdout
     listed = shop.agent.get("/v2/lbaas/loadbalancers").json["loadbalancers"]
     assert shop.agent.definition(listed[0]["id"])["listeners"][0]["connection_limit"] != 50

@@ -2,6 +2,7 @@
 """Definitions in, a load balancer that does what they say out."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -120,7 +121,10 @@ def test_dry_run_changes_nothing(agent, web):
     agent.apply(web.id, web.document())
     disk, processes = agent.bytes_on_disk(), sorted(agent.haproxy_processes())
     dry = agent.put(web.id, web.document(connection_limit=9), "?dry_run=true").expect(200).json["dry_run"]
-    assert dry["action"] == "reload" and "maxconn 9" in dry["haproxy_cfg"]
+    assert dry["action"] == "runtime" and "maxconn 9" in dry["haproxy_cfg"]
+    assert any("maxconn" in command for command in dry["commands"])
+    dry = agent.put(web.id, web.document(timeout_client_data=7777), "?dry_run=true").expect(200).json["dry_run"]
+    assert dry["action"] == "reload" and dry["reasons"] and dry["commands"] == []
     dry = agent.put(web.id, web.document(), "?dry_run=true").expect(200).json["dry_run"]
     assert dry["action"] == "none" and dry["haproxy_cfg"] == agent.rendered(web.id)
     assert (agent.bytes_on_disk(), sorted(agent.haproxy_processes())) == (disk, processes)
@@ -206,7 +210,7 @@ def test_rendered_configuration(agent, web):
     assert f"frontend {listener_['id']}\n" in text
     assert f"backend {pool_['id']}:{listener_['id']}\n" in text
     for one in pool_["members"]:
-        assert f"server {one['id']} 127.0.0.1:{one['protocol_port']} weight 1" in text
+        assert re.search(rf"server {one['id']} 127\.0\.0\.1:{one['protocol_port']} id \d+ weight 1\b", text)
     reply = agent.get(path(web.id, "/haproxy.cfg"))
     assert reply.headers["Content-Type"].startswith("text/plain")
     subprocess.run([HAPROXY, "-c", "-q", "-f", str(agent.config_file(web.id))], check=True, timeout=30,
@@ -259,9 +263,10 @@ def test_concurrent_changes(agent, web):
     for thread in threads:
         thread.join()
     assert [r.status for r in replies] == [200] * 8
-    assert sorted(r.json["revision"] for r in replies) == list(range(revision + 1, revision + 9))
-    last = max(replies, key=lambda r: r.json["revision"])
-    assert agent.definition(web.id) == last.json["loadbalancer"]
+    # Changes that waited for one another were made as one, and share its revision.
+    revisions = sorted({r.json["revision"] for r in replies})
+    assert revisions == list(range(revision + 1, revision + 1 + len(revisions)))
+    assert agent.definition(web.id) in [r.json["loadbalancer"] for r in replies if r.json["revision"] == revisions[-1]]
     assert agent.rendered(web.id) == agent.config_file(web.id).read_text()
     assert server_of(web.port) in ("a", "b")
 

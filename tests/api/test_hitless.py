@@ -79,6 +79,42 @@ def test_established_connections_survive_changes(agent, origins):
     session.close()
 
 
+def test_old_workers_are_bounded(agent, origins):
+    """The oldest ends first, with what it still serves."""
+    origin, port, lb_id = origins("t", kind=TcpOrigin), free_port(), new_id()
+    sessions = []
+    for number in range(5):
+        agent.apply(lb_id, document(listener(port, pool([member(origin.port)], protocol="TCP"), protocol="TCP",
+            timeout_client_data=60000 + number), max_old_workers=2))
+        sessions.append(Session(port))
+    # A master, the worker that serves, and two old ones.
+    wait_for(lambda: len(agent.haproxy_processes()) == 4, 20, "two old workers")
+    for session in sessions[2:]:
+        session.echo("still here")
+    for session in sessions[:2]:
+        assert session.socket.recv(10) == b""
+    for session in sessions:
+        session.close()
+
+
+def test_old_workers_end_in_time(agent, origins):
+    origin, port, lb_id = origins("t", kind=TcpOrigin), free_port(), new_id()
+
+    def apply(**fields):
+        agent.apply(lb_id, document(listener(port, pool([member(origin.port)], protocol="TCP"), protocol="TCP", **fields),
+            hard_stop_after_s=2))
+    apply()
+    session = Session(port)
+    apply(timeout_client_data=61000)
+    began = time.monotonic()
+    session.echo("still here")
+    session.socket.settimeout(20)
+    assert session.socket.recv(10) == b""
+    assert 1 < time.monotonic() - began < 10
+    wait_for(lambda: len(agent.haproxy_processes()) == 2, 10, "no old worker")
+    session.close()
+
+
 def test_kill_of_the_agent(serving):
     agent = serving.agent
     with Load(serving.port) as load:

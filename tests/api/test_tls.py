@@ -14,8 +14,9 @@ import time
 import pytest
 
 from amphora import new_id
-from octavia_driver import (CLIENT, DAY, SERVER, Authority, Connection, amp, client_context,  # noqa: F401
+from octavia_driver import (Connection, amp, client_context,  # noqa: F401
     make_amphora, remote, tls_door)
+from pki import CLIENT, DAY, SERVER, Authority
 from processes import wait_for
 
 CURL, OPENSSL = shutil.which("curl"), shutil.which("openssl")

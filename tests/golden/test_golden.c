@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Golden files: a definition in (cases/NAME.json), a haproxy.cfg out (cases/NAME.cfg), and HAProxy's own verdict on it.
+ * Golden files: a definition in (cases/NAME.json), a haproxy.cfg out (cases/NAME.cfg), and HAProxy's own verdict on it. The
+ * certificates that definitions may name are made when the test runs (tests/unit/certificates.h).
  * AMPHORAD_UPDATE_GOLDEN=1 writes what is rendered instead of comparing; look at the difference before keeping it.
  */
 
@@ -21,10 +22,11 @@
 #include "agent/definition/uuid.h"
 #include "agent/haproxy/check.h"
 #include "agent/render/haproxy.h"
+#include "tests/unit/certificates.h"
 
 static const struct definition_defaults defaults = {50000, 5000, 50000, 0, "127.0.0.1"};
 
-static const struct render_settings settings = {
+static const struct render_settings common = {
 	.default_vip_address = "127.0.0.1",
 	.default_connection_limit = 50000,
 	.timeouts = {50000, 5000, 50000, 0, "127.0.0.1"},
@@ -37,7 +39,8 @@ static const struct render_settings settings = {
 };
 
 struct golden {
-	char *source; /* folder of the source tree */
+	struct render_settings settings;
+	struct test_certificates *certificates;
 	struct template *template;
 	int cases_fd;
 };
@@ -54,6 +57,9 @@ static int setup(void **state)
 	assert_int_equal(template_load(templates, "haproxy.cfg", &golden->template, NULL), 0);
 	golden->cases_fd = open(cases, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	assert_true(golden->cases_fd >= 0);
+	golden->certificates = test_certificates_new();
+	golden->settings = common;
+	golden->settings.certificates = golden->certificates->store;
 	*state = golden;
 	return 0;
 }
@@ -63,6 +69,7 @@ static int teardown(void **state)
 	struct golden *golden = *state;
 
 	template_free(golden->template);
+	test_certificates_free(golden->certificates);
 	close(golden->cases_fd);
 	free(golden);
 	return 0;
@@ -85,6 +92,7 @@ static void ask_haproxy(const char *name, const struct rendered *rendered)
 	assert_non_null(mkdtemp(directory));
 	dir_fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	assert_int_equal(mkdirat(dir_fd, RENDER_LIST_DIR, 0700), 0);
+	assert_int_equal(mkdirat(dir_fd, RENDER_CERTIFICATE_DIR, 0700), 0);
 	assert_int_equal(fileio_write_volatile(dir_fd, "haproxy.cfg", rendered->text, rendered->length, 0600), 0);
 	assert_int_equal(fileio_write_volatile(dir_fd, "own.cfg", own, strlen(own), 0600), 0);
 	assert_int_equal(fileio_write_volatile(dir_fd, RENDER_STATE_FILE, "1\n", 2, 0600), 0);
@@ -114,7 +122,7 @@ static void check_case(const struct golden *golden, const char *name, struct err
 	assert_int_equal(uuid_derive(UUID_NAMESPACE_DNS, name, lb_id), 0);
 	assert_int_equal(fileio_read(golden->cases_fd, json_name, 1 << 24, &document, &length), 0);
 	if (definition_parse(lb_id, document, length, &defaults, &lb, problem) < 0 ||
-		render_haproxy(golden->template, lb, &settings, &rendered, problem) < 0)
+		render_haproxy(golden->template, lb, &golden->settings, &rendered, problem) < 0)
 		fail_msg("%s: %s: %s", name, problem->pointer, error_message(problem));
 	if (getenv("AMPHORAD_UPDATE_GOLDEN"))
 		assert_int_equal(
@@ -144,7 +152,7 @@ static void test_cases(void **state)
 		n++;
 	}
 	closedir(dir);
-	assert_true(n >= 10);
+	assert_true(n >= 25);
 	print_message("%zu cases\n", n);
 }
 

@@ -83,8 +83,8 @@ static void test_limits(void **state)
 	assert_true(append_pattern(&body, MAX + 1, MAX + 1, &err) < 0);
 	assert_int_equal(err.code, ERROR_TOO_LARGE);
 	assert_int_equal(append_pattern(&other, 1000 * 1000, 1000 * 1000, NULL), 0);
-	assert_int_equal(body_check_budget(&budget, 1024 * 1024, NULL), 0);
-	assert_true(body_check_budget(&budget, 2 * MAX, NULL) < 0);
+	assert_int_equal(body_check_budget(&budget, false, 1024 * 1024, NULL), 0);
+	assert_true(body_check_budget(&budget, false, 2 * MAX, NULL) < 0);
 	body_done(&body);
 	body_done(&other);
 	assert_int_equal(atomic_load(&budget.used), 0);
@@ -104,12 +104,32 @@ static void test_no_file_can_be_made(void **state)
 	assert_int_equal(atomic_load(&budget.used), 0);
 }
 
+/* A body with a key never reaches a file, whatever its size, and is counted as memory. */
+static void test_secrets(void **state)
+{
+	struct body_budget budget = {.max = 2 * MAX, .spool_dir = "/tmp", .spool_max = MAX};
+	struct body body = BODY_INIT(&budget);
+
+	(void)state;
+	body.secret = true;
+	assert_int_equal(body_check_budget(&budget, true, 2 * MAX, NULL), 0);
+	assert_true(body_check_budget(&budget, true, 2 * MAX + 1, NULL) < 0);
+	assert_int_equal(append_pattern(&body, MAX, 0, NULL), 0);
+	assert_pattern(&body, MAX);
+	assert_int_equal(body.spool_fd, -1);
+	assert_int_equal(budget.spooled, 0);
+	assert_true(budget.used > MAX);
+	body_done(&body);
+	assert_int_equal(budget.used, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_sizes),
 		cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_no_file_can_be_made),
+		cmocka_unit_test(test_secrets),
 	};
 
 	return cmocka_run_group_tests_name("body", tests, NULL, NULL);

@@ -8,6 +8,7 @@
 
 #include <string.h>
 
+#include "agent/base/text.h"
 #include "agent/haproxy/listeners.h"
 
 struct expected {
@@ -127,6 +128,35 @@ static void test_vip_address(void **state)
 	}
 }
 
+static void test_vip_addresses(void **state)
+{
+	static const struct {
+		const char *text, *vips; /* each with a blank behind it */
+	} cases[] = {
+		{"frontend a\n bind 192.0.2.1:80\n bind 192.0.2.2:80\nfrontend b\n bind 192.0.2.1:443\n",
+			"192.0.2.1 192.0.2.2 "},
+		{"frontend a\n bind 2001:db8::1:80 ssl crt-list /x\n bind [2001:db8::2]:80\n", "2001:db8::1 2001:db8::2 "},
+		{"frontend a\n bind 192.0.2.1:80,192.0.2.2:80,,[::1]:80\n", "192.0.2.1 192.0.2.2 ::1 "},
+		{"frontend prometheus-x\n bind 127.0.0.1:9101\nfrontend a\n bind 192.0.2.3:1\n", "192.0.2.3 "},
+		{"frontend a\n bind :80\n bind *:80\n bind /run/x.sock\n bind\n bind []:80\n", "* [] "},
+		{"backend b\n bind 192.0.2.1:80\npeers p\n bind 192.0.2.1:1025\n", ""},
+		{"", ""},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		_cleanup_cfg_ struct cfg cfg = CFG_INIT;
+		_cleanup_text_ struct text found = TEXT_INIT;
+		_cleanup_strv_ char **vips = NULL;
+
+		assert_int_equal(cfg_parse(cases[i].text, strlen(cases[i].text), &cfg, NULL), 0);
+		assert_int_equal(cfg_vip_addresses(&cfg, &vips), 0);
+		STRV_FOREACH(vip, vips)
+			text_printf(&found, "%s ", *vip);
+		assert_string_equal(text_peek(&found), cases[i].vips);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -135,6 +165,7 @@ int main(void)
 		cmocka_unit_test(test_tls),
 		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_vip_address),
+		cmocka_unit_test(test_vip_addresses),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

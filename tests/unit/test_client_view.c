@@ -237,11 +237,47 @@ static void survives_anything(_unused_ void **state)
 		table_print(table, &ascii, &out);
 		view_applied(ID, reply, false, "", &ascii, &out);
 		view_plan(ID, reply, &ascii, &out);
+		assert_int_equal(view_certificates(reply, 0, &ascii, &out), 0);
+		assert_int_equal(view_certificate(reply, 0, &ascii, &out), 0);
+		view_certificate_applied("a", reply, false, &ascii, &out);
 		assert_int_equal(view_differences(reply, reply, "", &ascii, &out), 0);
 		assert_false(out.failed);
 		for (const char *p = text_peek(&out); *p; p++)
 			assert_true(*p == '\n' || (*p >= ' ' && *p < 0x7f));
 	}
+}
+
+static void certificates_say_until_when(_unused_ void **state)
+{
+	_cleanup_json_ json_t *list = json(
+		"{'certificates': [{'name': 'old', 'type': 'certificate', 'not_after': '2026-01-01T00:00:00',"
+		" 'dns_names': ['a.example', 'b.example'], 'used_by': [{}, {}]},"
+		" {'name': 'list', 'type': 'crl', 'issuer': 'CN=r', 'not_after': null, 'dns_names': [], 'used_by': []}]}");
+	_cleanup_text_ struct text out = TEXT_INIT;
+
+	assert_int_equal(view_certificates(list, 1780000000, &ascii, &out), 0); /* in May 2026 */
+	assert_string_equal(text_peek(&out),
+		"NAME  TYPE         VALID UNTIL                    USES  FOR\n"
+		"old   certificate  2026-01-01T00:00:00 (expired)     2  a.example and 1 more\n"
+		"list  crl          -                                 0  CN=r\n");
+}
+
+static void certificate_says_who_uses_it(_unused_ void **state)
+{
+	_cleanup_json_ json_t *reply = json(
+		"{'certificate': {'name': 'a', 'subject': 'CN=a', 'not_after': '2030-01-01T00:00:00', 'count': 2,"
+		" 'dns_names': ['x', 'y'], 'used_by': [{'loadbalancer_id': 'L', 'pool_id': 'P', 'field': 'crl_container_ref'},"
+		" {'loadbalancer_id': 'L', 'listener_id': 'l', 'field': 'sni_container_refs'}]},"
+		" 'apply': {'loadbalancers': [{'id': 'L', 'action': 'reload', 'reasons': ['file changed'], 'duration_ms': 5},"
+		" {'id': 'M', 'action': 'none', 'reasons': [], 'trouble': 'no way'}]}}");
+	_cleanup_text_ struct text out = TEXT_INIT, applied = TEXT_INIT;
+
+	assert_int_equal(view_certificate(reply, 1780000000, &ascii, &out), 0);
+	assert_non_null(strstr(text_peek(&out), "used_by    crl_container_ref of pool P of load balancer L\n"));
+	assert_non_null(strstr(text_peek(&out), "           sni_container_refs of listener l of load balancer L\n"));
+	view_certificate_applied("a", reply, false, &ascii, &applied);
+	assert_string_equal(
+		text_peek(&applied), "a: stored\n  L: reload: file changed (5 ms)\n  M: no way\n");
 }
 
 int main(void)
@@ -255,6 +291,8 @@ int main(void)
 		cmocka_unit_test(applied_is_one_line),
 		cmocka_unit_test(plan_has_reasons_and_verdict),
 		cmocka_unit_test(differences_are_pointers),
+		cmocka_unit_test(certificates_say_until_when),
+		cmocka_unit_test(certificate_says_who_uses_it),
 		cmocka_unit_test(survives_anything),
 	};
 

@@ -60,6 +60,7 @@ static void test_defaults(void **state)
 	assert_int_equal(config->heartbeat_interval_s, 10);
 	assert_int_equal(config->hard_stop_after_s, 86400);
 	assert_int_equal(config->max_old_workers, 16);
+	assert_true(config->runtime_updates);
 	assert_string_equal(config->listen, "unix:/run/amphorad/amphorad.sock");
 	assert_string_equal(config->controller_ip_port_list, "");
 	assert_string_equal(config->heartbeat_key, "");
@@ -357,7 +358,7 @@ static void test_other_sections_and_options_are_no_mistake(void **state)
 			  "heartbeat_interval=4");
 
 	(void)state;
-	assert_int_equal(config->worker_threads, 4);
+	assert_int_equal(config->worker_threads, 16);
 	assert_int_equal(config->heartbeat_interval_s, 4);
 	assert_false(config->debug);
 }
@@ -371,7 +372,34 @@ static void test_empty_files(void **state)
 	for (size_t i = 0; i < ELEMENTSOF(texts); i++) {
 		_cleanup_config_ struct config *config = read_good(texts[i]);
 
-		assert_int_equal(config->worker_threads, 4);
+		assert_int_equal(config->worker_threads, 16);
+	}
+}
+
+/* "auto" is Octavia's where its file says which amphora this is; what is said otherwise counts, also nothing. */
+static void test_network_namespace(void **state)
+{
+	static const struct {
+		const char *text, *namespace;
+	} rows[] = {
+		{"", ""},
+		{"[amphora_agent]\namphora_id = x\n", "amphora-haproxy"},
+		{"[amphorad]\nnetwork_namespace = auto\n", ""},
+		{"[amphora_agent]\namphora_id = x\n[amphorad]\nnetwork_namespace = auto\n", "amphora-haproxy"},
+		{"[amphora_agent]\namphora_id = x\n[amphorad]\nnetwork_namespace =\n", ""},
+		{"[amphorad]\nnetwork_namespace = other\n[amphora_agent]\namphora_id = x\n", "other"},
+		{"[amphorad]\nnetwork_namespace = other\n", "other"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+		_cleanup_config_ struct config *config = read_good(rows[i].text);
+
+		assert_int_equal(config_check(config, NULL), 0);
+		assert_string_equal(config->network_namespace, rows[i].namespace);
+		/* Checked once more, it stays. */
+		assert_int_equal(config_check(config, NULL), 0);
+		assert_string_equal(config->network_namespace, rows[i].namespace);
 	}
 }
 
@@ -394,6 +422,10 @@ static void test_rules_between_options(void **state)
 		{"[amphorad]\ndefault_vip_address =\n",
 			"default_vip_address must be an IPv4 or IPv6 address"},
 		{"[amphorad]\ndefault_vip_address = ::\n", NULL},
+		{"[amphorad]\nnetwork_namespace = Lb_1.x-y\n", NULL},
+		{"[amphorad]\nnetwork_namespace = ../init\n", "network_namespace must be a name"},
+		{"[amphorad]\nnetwork_namespace = --help\n", "network_namespace must be a name"},
+		{"[amphorad]\nnetwork_namespace = a$b\n", "network_namespace must be a name"},
 		{"[health_manager]\ncontroller_ip_port_list = 192.0.2.1:5555\n",
 			"heartbeat_key is needed"},
 		{"[health_manager]\ncontroller_ip_port_list = 192.0.2.1:5555\nheartbeat_key = k\n",
@@ -449,6 +481,7 @@ int main(void)
 		cmocka_unit_test(test_line_numbers_after_long_lines),
 		cmocka_unit_test(test_other_sections_and_options_are_no_mistake),
 		cmocka_unit_test(test_empty_files),
+		cmocka_unit_test(test_network_namespace),
 		cmocka_unit_test(test_rules_between_options),
 		cmocka_unit_test(test_files),
 	};

@@ -10,78 +10,10 @@
 #include <string.h>
 
 #include "agent/base/text.h"
+#include "agent/definition/fields.h"
 #include "agent/definition/limits.h"
-#include "agent/definition/model.h"
 #include "agent/definition/uuid.h"
-
-#define LB_ID "11111111-2222-4333-8444-555555555555"
-#define ID_A "aaaaaaaa-0000-4000-8000-00000000000a"
-#define ID_B "bbbbbbbb-0000-4000-8000-00000000000b"
-
-static const struct definition_defaults defaults = {.timeout_client_data_ms = 50001,
-	.timeout_member_connect_ms = 5002,
-	.timeout_member_data_ms = 50003,
-	.timeout_tcp_inspect_ms = 4};
-
-static int parse_raw(const char *body, size_t length, struct load_balancer **ret, struct error *err)
-{
-	return definition_parse(LB_ID, body, length, &defaults, ret, err);
-}
-
-static char *with_quotes(const char *text)
-{
-	char *copy = strdup(text);
-
-	assert_non_null(copy);
-	for (char *p = copy; *p; p++)
-		if (*p == '\'')
-			*p = '"';
-	return copy;
-}
-
-static int parse_document(const char *text, struct load_balancer **ret, struct error *err)
-{
-	_cleanup_free_ char *body = with_quotes(text);
-
-	return parse_raw(body, strlen(body), ret, err);
-}
-
-/* "text" is what stands between the braces of the load balancer. */
-static int parse(const char *text, struct load_balancer **ret, struct error *err)
-{
-	_cleanup_free_ char *document = NULL;
-
-	assert_true(asprintf(&document, "{'loadbalancer':{%s}}", text) > 0);
-	return parse_document(document, ret, err);
-}
-
-static struct load_balancer *parse_good(const char *text)
-{
-	_cleanup_error_ struct error err = ERROR_INIT;
-	struct load_balancer *lb = NULL;
-
-	if (parse(text, &lb, &err) != 0)
-		fail_msg("%s\n%s: %s", text, err.pointer, error_message(&err));
-	assert_null(err.message);
-	return lb;
-}
-
-struct refusal {
-	const char *document;
-	enum error_code code;
-	const char *pointer;
-	const char *words; /* part of the message */
-};
-
-static void check_refusal(
-	const struct refusal *row, int r, const struct load_balancer *lb, const struct error *err)
-{
-	if (r != error_code_to_errno(row->code) || err->code != row->code || lb ||
-		!streq_null(err->pointer, row->pointer) || !strstr(error_message(err), row->words))
-		fail_msg("%s\n  wanted %d at %s: %s\n  got %d (%d) at %s: %s", row->document,
-			row->code, row->pointer ? row->pointer : "nowhere", row->words, err->code,
-			r, err->pointer ? err->pointer : "nowhere", error_message(err));
-}
+#include "tests/unit/documents.h"
 
 static void test_refused_documents(void **state)
 {
@@ -114,30 +46,10 @@ static void test_refused_documents(void **state)
 	};
 
 	(void)state;
-	for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
-		_cleanup_load_balancer_ struct load_balancer *lb = NULL;
-		_cleanup_error_ struct error err = ERROR_INIT;
-		int r = parse_document(rows[i].document, &lb, &err);
-
-		check_refusal(&rows[i], r, lb, &err);
-	}
+	check_refused_documents(rows, ELEMENTSOF(rows));
 }
 
-#define LISTENER "'protocol':'HTTP','protocol_port':80"
-#define POOL "'protocol':'HTTP','lb_algorithm':'ROUND_ROBIN'"
-#define MEMBER "'address':'192.0.2.1','protocol_port':80"
-#define MONITOR "'delay':5,'timeout':3,'max_retries':2"
-#define IN_LISTENER(text) "'listeners':[{" LISTENER "," text "}]"
-#define IN_POOL(text) "'pools':[{'name':'p'," POOL "," text "}]"
-#define IN_MEMBER(text) IN_POOL("'members':[{" MEMBER "," text "}]")
-#define IN_MONITOR(text) IN_POOL("'healthmonitor':{" MONITOR "," text "}")
-#define L0 "/loadbalancer/listeners/0"
-#define L1 "/loadbalancer/listeners/1"
-#define P0 "/loadbalancer/pools/0"
-#define P1 "/loadbalancer/pools/1"
-#define M0 P0 "/members/0"
-
-/* One row a rule of the field tables (fields.c, document.c). */
+/* One row a rule of the field tables (fields.c, values.c). */
 static void test_refused_fields(void **state)
 {
 	static const struct refusal rows[] = {
@@ -188,218 +100,10 @@ static void test_refused_fields(void **state)
 			"must be an array, not an object"},
 		{"'listeners':[null]", ERROR_INVALID, L0, "must be an object, not null"},
 		{"'listeners':['x']", ERROR_INVALID, L0, "must be an object, not a string"},
-
-		{"'listeners':[{'protocol':'TCP'}]", ERROR_INVALID, L0 "/protocol_port",
-			"is required"},
-		{"'listeners':[{'protocol_port':1}]", ERROR_INVALID, L0 "/protocol", "is required"},
-		{"'listeners':[{'protocol':null,'protocol_port':1}]", ERROR_INVALID, L0 "/protocol",
-			"is required"},
-		{"'listeners':[{'protocol':'tcp','protocol_port':1}]", ERROR_INVALID,
-			L0 "/protocol", "must be one of TCP, HTTP"},
-		{"'listeners':[{'protocol':1,'protocol_port':1}]", ERROR_INVALID, L0 "/protocol",
-			"must be one of"},
-		{"'listeners':[{'protocol':'TCP','protocol_port':0}]", ERROR_INVALID,
-			L0 "/protocol_port", "0 is not between 1 and 65535"},
-		{"'listeners':[{'protocol':'TCP','protocol_port':65536}]", ERROR_INVALID,
-			L0 "/protocol_port", "65536 is not between"},
-		{"'listeners':[{'protocol':'TCP','protocol_port':80.5}]", ERROR_INVALID,
-			L0 "/protocol_port", "must be an integer, not a number"},
-		{"'listeners':[{'protocol':'TCP','protocol_port':' 80'}]", ERROR_INVALID,
-			L0 "/protocol_port", "must be an integer"},
-		{"'listeners':[{'protocol':'TCP','protocol_port':'80x'}]", ERROR_INVALID,
-			L0 "/protocol_port", "must be an integer"},
-		{"'listeners':[{'protocol':'TCP','protocol_port':'99999999999999999999'}]",
-			ERROR_INVALID, L0 "/protocol_port", "must be an integer"},
-		{"'listeners':[{'protocol':'TCP','protocol_port':true}]", ERROR_INVALID,
-			L0 "/protocol_port", "must be an integer, not a boolean"},
-		{IN_LISTENER("'connection_limit':-2"), ERROR_INVALID, L0 "/connection_limit",
-			"-2 is not between -1"},
-		{IN_LISTENER("'connection_limit':1000001"), ERROR_INVALID, L0 "/connection_limit",
-			"1000000"},
-		{IN_LISTENER("'timeout_client_data':-1"), ERROR_INVALID, L0 "/timeout_client_data",
-			"-1 is not between 0"},
-		{IN_LISTENER("'timeout_member_data':2073600001"), ERROR_INVALID,
-			L0 "/timeout_member_data", "2073600000"},
-		{IN_LISTENER("'insert_headers':[]"), ERROR_INVALID, L0 "/insert_headers",
-			"must be an object"},
-		{IN_LISTENER("'insert_headers':{'X-Evil':true}"), ERROR_INVALID,
-			L0 "/insert_headers/X-Evil", "X-Forwarded-For"},
-		{IN_LISTENER("'insert_headers':{'X-Forwarded-For':'x'}"), ERROR_INVALID,
-			L0 "/insert_headers/X-Forwarded-For", "true or false"},
-		{IN_LISTENER("'allowed_cidrs':'10.0.0.0/8'"), ERROR_INVALID, L0 "/allowed_cidrs",
-			"an array of networks"},
-		{IN_LISTENER("'allowed_cidrs':['10.0.0.0/8','10.0.0.0/33']"), ERROR_INVALID,
-			L0 "/allowed_cidrs/1", "must be a network"},
-		{IN_LISTENER("'allowed_cidrs':[1]"), ERROR_INVALID, L0 "/allowed_cidrs/0",
-			"must be a network"},
-		{IN_LISTENER("'default_pool':'p'"), ERROR_INVALID, L0 "/default_pool",
-			"must be an object"},
-		{IN_LISTENER("'default_pool_id':'p'"), ERROR_INVALID, L0 "/default_pool_id",
-			"must be a UUID"},
-
-		{IN_POOL("'session_persistence':{}"), ERROR_INVALID, P0 "/session_persistence/type",
-			"is required"},
-		{IN_POOL("'session_persistence':{'type':'X'}"), ERROR_INVALID,
-			P0 "/session_persistence/type",
-			"must be one of SOURCE_IP, HTTP_COOKIE, APP_COOKIE"},
-		{IN_POOL("'session_persistence':{'type':'APP_COOKIE','cookie_name':'a b'}"),
-			ERROR_INVALID, P0 "/session_persistence/cookie_name",
-			"must be an HTTP token"},
-		{IN_POOL("'session_persistence':{'type':'APP_COOKIE','cookie_name':''}"),
-			ERROR_INVALID, P0 "/session_persistence/cookie_name", "must not be empty"},
-		{IN_POOL("'members':[{'protocol_port':1}]"), ERROR_INVALID, M0 "/address",
-			"is required"},
-		{IN_POOL("'members':[{'address':'192.0.2.1'}]"), ERROR_INVALID, M0 "/protocol_port",
-			"is required"},
-		{IN_MEMBER("'weight':257"), ERROR_INVALID, M0 "/weight",
-			"257 is not between 0 and 256"},
-		{IN_MEMBER("'weight':-1"), ERROR_INVALID, M0 "/weight",
-			"-1 is not between 0 and 256"},
-		{IN_MEMBER("'backup':'perhaps'"), ERROR_INVALID, M0 "/backup", "true or false"},
-		{IN_MEMBER("'monitor_port':0"), ERROR_INVALID, M0 "/monitor_port",
-			"0 is not between 1 and 65535"},
-		{IN_MEMBER("'monitor_address':'x'"), ERROR_INVALID, M0 "/monitor_address",
-			"IPv4 or IPv6"},
-
-		{IN_POOL("'healthmonitor':{" MONITOR "}"), ERROR_INVALID, P0 "/healthmonitor/type",
-			"is required"},
-		{IN_POOL("'healthmonitor':{'type':'TCP','timeout':1,'max_retries':1}"),
-			ERROR_INVALID, P0 "/healthmonitor/delay", "is required"},
-		{IN_POOL("'healthmonitor':{'type':'TCP','delay':0,'timeout':1,'max_retries':1}"),
-			ERROR_INVALID, P0 "/healthmonitor/delay", "0 is not between 1"},
-		{IN_POOL("'healthmonitor':{'type':'TCP','delay':1,'timeout':1,'max_retries':11}"),
-			ERROR_INVALID, P0 "/healthmonitor/max_retries",
-			"11 is not between 1 and 10"},
-		{IN_MONITOR("'type':'TCP','max_retries_down':0"), ERROR_INVALID,
-			P0 "/healthmonitor/max_retries_down", "0 is not between"},
-		{IN_MONITOR("'type':'UDP-CONNECT'"), ERROR_INVALID, P0 "/healthmonitor/type",
-			"must be one of TCP, HTTP, PING"},
-		{IN_MONITOR("'type':'HTTP','http_method':'get'"), ERROR_INVALID,
-			P0 "/healthmonitor/http_method", "must be one of GET, HEAD"},
-		{IN_MONITOR("'type':'HTTP','url_path':'x'"), ERROR_INVALID,
-			P0 "/healthmonitor/url_path", "must be a URL path"},
-		{IN_MONITOR("'type':'HTTP','url_path':'/a b'"), ERROR_INVALID,
-			P0 "/healthmonitor/url_path", "must be a URL path"},
-		{IN_MONITOR("'type':'HTTP','expected_codes':'99'"), ERROR_INVALID,
-			P0 "/healthmonitor/expected_codes", "must be a status code"},
-		{IN_MONITOR("'type':'HTTP','http_version':'2'"), ERROR_INVALID,
-			P0 "/healthmonitor/http_version", "must be one of 1.0, 1.1"},
-		{IN_MONITOR("'type':'HTTP','http_version':1.14"), ERROR_INVALID,
-			P0 "/healthmonitor/http_version", "must be one of 1.0, 1.1"},
-		{IN_MONITOR("'type':'HTTP','http_version':1e300"), ERROR_INVALID,
-			P0 "/healthmonitor/http_version", "must be one of 1.0, 1.1"},
-		{IN_MONITOR("'type':'HTTP','http_version':[]"), ERROR_INVALID,
-			P0 "/healthmonitor/http_version", "must be one of 1.0, 1.1"},
-		{IN_MONITOR("'type':'HTTP','domain_name':'-x'"), ERROR_INVALID,
-			P0 "/healthmonitor/domain_name", "must be a domain name"},
 	};
 
 	(void)state;
-	for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
-		_cleanup_load_balancer_ struct load_balancer *lb = NULL;
-		_cleanup_error_ struct error err = ERROR_INIT;
-		int r = parse(rows[i].document, &lb, &err);
-
-		check_refusal(&rows[i], r, lb, &err);
-	}
-}
-
-/* One row a rule between fields or objects (check.c). */
-static void test_refused_combinations(void **state)
-{
-	static const struct refusal rows[] = {
-		{"'listeners':[{" LISTENER "},{'protocol':'TCP','protocol_port':80}]",
-			ERROR_CONFLICT, L1 "/protocol_port", L0 "/protocol_port"},
-		{"'listeners':[{'name':'a'," LISTENER
-		 "},{'name':'a','protocol':'TCP','protocol_port':81}]",
-			ERROR_CONFLICT, L1 "/id", L0 "/id"},
-		{"'listeners':[{'id':'" ID_A "'," LISTENER "},{'id':'" ID_A
-		 "','protocol':'TCP','protocol_port':81}]",
-			ERROR_CONFLICT, L1 "/id", L0 "/id"},
-		{"'listeners':[{'protocol':'TCP','protocol_port':80,'insert_headers':{'X-Forwarded-"
-		 "For':'true'}}]",
-			ERROR_INVALID, L0 "/insert_headers", "protocol HTTP only"},
-		{"'vip_address':'2001:db8::1'," IN_LISTENER(
-			 "'allowed_cidrs':['2001:db8::/32','10.0.0.0/8']"),
-			ERROR_INVALID, L0 "/allowed_cidrs/1",
-			"same IP version as the VIP 2001:db8::1"},
-		{"'vip_address':'192.0.2.1'," IN_LISTENER("'allowed_cidrs':['::/0']"),
-			ERROR_INVALID, L0 "/allowed_cidrs/0", "same IP version"},
-
-		{IN_LISTENER("'default_pool_id':'" ID_A "'"), ERROR_INVALID, L0 "/default_pool_id",
-			"no such pool"},
-		{IN_LISTENER("'default_pool':{'name':'x'}"), ERROR_INVALID, L0 "/default_pool",
-			"no pool of that name"},
-		{IN_LISTENER("'default_pool':{'id':'" ID_A "'}"), ERROR_INVALID, L0 "/default_pool",
-			"no pool of that id"},
-		{IN_LISTENER("'default_pool':{}"), ERROR_INVALID, L0 "/default_pool/protocol",
-			"is required"},
-		{IN_LISTENER("'default_pool':{'name':'x','protocol':'HTTP'}"), ERROR_INVALID,
-			L0 "/default_pool/lb_algorithm", "is required"},
-		{IN_LISTENER("'default_pool':{'name':'x','members':[{" MEMBER "}]}"), ERROR_INVALID,
-			L0 "/default_pool/protocol", "is required"},
-		{IN_LISTENER("'default_pool':{" POOL "},'default_pool_id':'" ID_A "'"),
-			ERROR_INVALID, L0 "/default_pool", "must not be given together"},
-		{IN_LISTENER("'default_pool':{'protocol':'TCP','lb_algorithm':'ROUND_ROBIN'}"),
-			ERROR_INVALID, L0 "/protocol", "a HTTP listener cannot use a TCP pool"},
-
-		{"'pools':[{" POOL "}]", ERROR_INVALID, P0, "needs a name or an id"},
-		{"'pools':[{'name':''," POOL "}]", ERROR_INVALID, P0, "needs a name or an id"},
-		{"'pools':[{'name':'p','protocol':'TCP'}]", ERROR_INVALID, P0 "/lb_algorithm",
-			"is required"},
-		{"'pools':[{'name':'p','lb_algorithm':'SOURCE_IP'}]", ERROR_INVALID, P0 "/protocol",
-			"is required"},
-		{"'pools':[{'name':'p','protocol':'TCP','lb_algorithm':'SOURCE_IP_PORT'}]",
-			ERROR_UNSUPPORTED, P0 "/lb_algorithm", "SOURCE_IP_PORT"},
-		{"'pools':[{'name':'p'," POOL "},{'name':'p'," POOL "}]", ERROR_CONFLICT, P1 "/id",
-			P0 "/id"},
-		{"'pools':[{'name':'p'," POOL
-		 "}]," IN_LISTENER("'default_pool':{'name':'p'," POOL "}"),
-			ERROR_CONFLICT, L0 "/default_pool/id", P0 "/id"},
-		{IN_POOL("'session_persistence':{'type':'APP_COOKIE'}"), ERROR_INVALID,
-			P0 "/session_persistence/cookie_name", "is required with type APP_COOKIE"},
-		{IN_POOL("'session_persistence':{'type':'SOURCE_IP','cookie_name':'x'}"),
-			ERROR_INVALID, P0 "/session_persistence/cookie_name",
-			"type APP_COOKIE only"},
-
-		{IN_POOL("'members':[{" MEMBER "},{'name':'b'," MEMBER "}]"), ERROR_CONFLICT,
-			P0 "/members/1/protocol_port", "address and port are taken"},
-		{IN_POOL("'members':[{'name':'a'," MEMBER
-			 "},{'name':'a','address':'192.0.2.2','protocol_port':80}]"),
-			ERROR_CONFLICT, P0 "/members/1/name", "need names of their own"},
-		{"'pools':[{'name':'p'," POOL ",'members':[{'id':'" ID_A "'," MEMBER
-		 "}]},{'name':'q'," POOL ",'members':[{'id':'" ID_A "'," MEMBER "}]}]",
-			ERROR_CONFLICT, P1 "/members/0/id", M0 "/id"},
-		{"'pools':[{'name':'p'," POOL ",'healthmonitor':{'id':'" ID_A
-		 "','type':'TCP'," MONITOR "}},{'name':'q'," POOL ",'healthmonitor':{'id':'" ID_A
-		 "','type':'TCP'," MONITOR "}}]",
-			ERROR_CONFLICT, P1 "/healthmonitor/id", "this id is taken"},
-
-		{IN_MONITOR("'type':'TCP','http_method':'GET'"), ERROR_INVALID,
-			P0 "/healthmonitor/http_method", "type HTTP only"},
-		{IN_MONITOR("'type':'PING','url_path':'/'"), ERROR_INVALID,
-			P0 "/healthmonitor/url_path", "type HTTP only"},
-		{IN_MONITOR("'type':'TCP','expected_codes':'200'"), ERROR_INVALID,
-			P0 "/healthmonitor/expected_codes", "type HTTP only"},
-		{IN_MONITOR("'type':'TCP','http_version':1.1"), ERROR_INVALID,
-			P0 "/healthmonitor/http_version", "type HTTP only"},
-		{IN_MONITOR("'type':'TCP','domain_name':'a.example'"), ERROR_INVALID,
-			P0 "/healthmonitor/domain_name", "type HTTP only"},
-		{IN_MONITOR("'type':'HTTP','domain_name':'a.example'"), ERROR_INVALID,
-			P0 "/healthmonitor/http_version", "must be 1.1 with a domain_name"},
-		{IN_MONITOR("'type':'HTTP','domain_name':'a.example','http_version':1.0"),
-			ERROR_INVALID, P0 "/healthmonitor/http_version",
-			"must be 1.1 with a domain_name"},
-	};
-
-	(void)state;
-	for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
-		_cleanup_load_balancer_ struct load_balancer *lb = NULL;
-		_cleanup_error_ struct error err = ERROR_INIT;
-		int r = parse(rows[i].document, &lb, &err);
-
-		check_refusal(&rows[i], r, lb, &err);
-	}
+	check_refusals(rows, ELEMENTSOF(rows));
 }
 
 static void test_defaults(void **state)
@@ -491,25 +195,6 @@ static void test_addresses_are_canonical(void **state)
 	assert_string_equal(lb->pools[0].members[0].address, "2001:db8::a");
 }
 
-static void test_pools_by_name_and_id(void **state)
-{
-	_cleanup_load_balancer_ struct load_balancer *lb =
-		parse_good("'pools':[{'name':'shared'," POOL "},{'id':'" ID_A "'," POOL "}],"
-			   "'listeners':[{" LISTENER ",'default_pool':{'name':'shared'}},"
-			   "{'protocol':'TCP','protocol_port':81,'default_pool':{'name':'shared'}},"
-			   "{'protocol':'TCP','protocol_port':82,'default_pool':{'id':'" ID_A "'}},"
-			   "{'protocol':'TCP','protocol_port':83,'default_pool_id':'" ID_A "'},"
-			   "{'protocol':'TCP','protocol_port':84}]");
-
-	(void)state;
-	assert_int_equal(lb->n_pools, 2);
-	assert_string_equal(lb->listeners[0].default_pool_id, lb->pools[0].id);
-	assert_string_equal(lb->listeners[1].default_pool_id, lb->pools[0].id);
-	assert_string_equal(lb->listeners[2].default_pool_id, ID_A);
-	assert_string_equal(lb->listeners[3].default_pool_id, ID_A);
-	assert_null(lb->listeners[4].default_pool_id);
-}
-
 /* All that a tree has ids of, as one sorted text. */
 static char *ids_of(const struct load_balancer *lb)
 {
@@ -575,70 +260,112 @@ static void test_derived_ids_are_stable(void **state)
 	assert_string_not_equal(one->pools[0].healthmonitor->id, one->pools[1].healthmonitor->id);
 }
 
+/* Every field of every object, once at least; test_text_has_every_field() sees to that. */
 static const char everything[] =
-	"'id':'" LB_ID "','name':'n \\u00fc \\\\ "
-	"\\u0027','description':'d','admin_state_up':false,'vip_address':'192.0.2.9',"
-	"'vip_port_id':'" ID_A "','vip_subnet_id':'" ID_A "','vip_network_id':'" ID_A
-	"','vip_qos_policy_id':'" ID_A "',"
-	"'project_id':'p','provider':'octavia','flavor_id':'" ID_A
-	"','availability_zone':'z','tags':['t','u'],"
-	"'listeners':[{'name':'l','description':'d','admin_state_up':false," LISTENER
-	",'connection_limit':0,"
-	"'insert_headers':{'X-Forwarded-Proto':'true','X-Forwarded-For':false},'timeout_client_"
-	"data':0,"
-	"'timeout_member_connect':1,'timeout_member_data':2,'timeout_tcp_inspect':3,'allowed_cidrs'"
-	":['10.1.2.3/8'],"
-	"'tags':['x'],'default_pool':{'name':'p','description':'d','admin_state_up':false," POOL
-	",'tags':[],"
+	"'id':'" LB_ID "','name':'n \\u00fc \\\\ \\u0027','description':'d','admin_state_up':false,'vip_address':'192.0.2.9',"
+	"'vip_port_id':'" ID_A "','vip_subnet_id':'" ID_A "','vip_network_id':'" ID_A "','vip_qos_policy_id':'" ID_A "',"
+	"'additional_vips':[{'ip_address':'2001:DB8::1','subnet_id':'" ID_B "','port_id':'" ID_B "'}],"
+	"'project_id':'p','provider':'octavia','flavor_id':'" ID_A "','availability_zone':'z','tags':['t','u'],"
+	"'vip_sg_ids':['" ID_A "'],'hard_stop_after_s':60,'max_old_workers':'2',"
+	"'stats_page':{'address':'127.0.0.1','port':9000,'uri':'/stats','username':'admin',"
+	"'password_hash':'$5$saltsalt$0123456789abcdefghij'},"
+	"'listeners':[{'name':'l','description':'d','admin_state_up':false," LISTENER ",'connection_limit':0,"
+	"'insert_headers':{'X-Forwarded-Proto':'true','X-Forwarded-For':false},'timeout_client_data':0,"
+	"'timeout_member_connect':1,'timeout_member_data':2,'timeout_tcp_inspect':3,'tags':['x'],"
+	"'proxy_protocol':{'accept':true,'trusted_cidrs':['10.1.2.3/8'],'header_timeout_ms':1},"
+	"'default_pool':{'name':'p','description':'d','admin_state_up':false," POOL ",'tags':[],"
 	"'session_persistence':{'type':'APP_COOKIE','cookie_name':'c'},"
-	"'healthmonitor':{'name':'h','type':'HTTP'," MONITOR
-	",'max_retries_down':1,'http_method':'HEAD','url_path':'/x?y',"
-	"'expected_codes':'200-204','http_version':1.1,'domain_name':'a.example','admin_state_up':"
-	"false,'tags':['x']},"
-	"'members':[{'name':'m'," MEMBER
-	",'weight':0,'backup':true,'admin_state_up':false,'monitor_address':'192.0.2.7',"
-	"'monitor_port':1,'subnet_id':'" ID_B "','tags':['x']}]}}]";
+	"'healthmonitor':{'name':'h','type':'HTTP'," MONITOR ",'max_retries_down':1,'http_method':'HEAD','url_path':'/x?y',"
+	"'expected_codes':'200-204','http_version':1.1,'domain_name':'a.example','proxy_protocol':'off',"
+	"'admin_state_up':false,'tags':['x']},"
+	"'members':[{'name':'m'," MEMBER ",'weight':0,'backup':true,'admin_state_up':false,'monitor_address':'192.0.2.7',"
+	"'monitor_port':1,'subnet_id':'" ID_B "','request_sriov':true,'tags':['x']}],"
+	"'tls_enabled':true,'tls_container_ref':'c1','ca_tls_container_ref':'c2','crl_container_ref':'c3',"
+	"'tls_ciphers':'AES','tls_versions':['TLSv1.2'],'alpn_protocols':['h2']},"
+	"'l7policies':[{'name':'n','description':'d','action':'REDIRECT_PREFIX','redirect_prefix':'http://a','position':1,"
+	"'redirect_http_code':307,'admin_state_up':false,'tags':['x'],'rules':[{'type':'HEADER','compare_type':'REGEX',"
+	"'key':'K','value':'v','invert':true,'admin_state_up':false,'tags':['x']}]},"
+	"{'action':'REDIRECT_TO_URL','redirect_url':'http://b'},"
+	"{'action':'REDIRECT_TO_POOL','redirect_pool':{'protocol':'PROXYV2','lb_algorithm':'SOURCE_IP',"
+	"'proxy_protocol_options':['ssl','crc32c']}}]},"
+	"{'protocol':'TERMINATED_HTTPS','protocol_port':443,'default_tls_container_ref':'d','sni_container_refs':['e','f'],"
+	"'client_ca_tls_container_ref':'g','client_crl_container_ref':'h','client_authentication':'OPTIONAL',"
+	"'tls_ciphers':'HIGH','tls_versions':['TLSv1.3'],'alpn_protocols':['http/1.1'],'hsts_max_age':5,"
+	"'hsts_include_subdomains':true,'hsts_preload':true},"
+	"{'protocol':'UDP','protocol_port':53,'default_pool':{'protocol':'UDP','lb_algorithm':'SOURCE_IP',"
+	"'session_persistence':{'type':'SOURCE_IP','persistence_timeout':7,'persistence_granularity':'255.255.255.0'}}}]";
 
 /* The canonical text parses to an equal tree, whatever the defaults have become since. */
 static void test_text_is_a_fixed_point(void **state)
 {
 	static const char *const documents[] = {"", everything, "'listeners':[]",
 		IN_POOL("'members':[{" MEMBER "}]"), IN_LISTENER("'default_pool':{" POOL "}")};
-	static const struct definition_defaults others = {.timeout_client_data_ms = 1,
-		.timeout_member_connect_ms = 1,
-		.timeout_member_data_ms = 1,
-		.timeout_tcp_inspect_ms = 1};
 
 	(void)state;
-	for (size_t i = 0; i < ELEMENTSOF(documents); i++) {
-		_cleanup_load_balancer_ struct load_balancer *lb = parse_good(documents[i]),
-							     *again = NULL;
-		_cleanup_free_ char *text = NULL, *second = NULL;
-		size_t length;
+	for (size_t i = 0; i < ELEMENTSOF(documents); i++)
+		check_fixed_point(documents[i]);
+}
 
-		assert_int_equal(definition_to_text(lb, &text, &length), 0);
-		assert_int_equal(strlen(text), length);
-		assert_int_equal(definition_parse(LB_ID, text, length, &others, &again, NULL), 0);
-		assert_int_equal(definition_to_text(again, &second, NULL), 0);
-		assert_string_equal(text, second);
+/* The fields of a type that the document has, below it those of its children; "seen" has "type.field" as keys. */
+static void collect_fields(const struct object_type *type, const json_t *json, json_t *seen)
+{
+	for (const struct field *field = type->fields; field->name; field++) {
+		const json_t *value = json_object_get(json, field->name);
+		char key[80];
+		size_t i;
+		json_t *item;
+
+		snprintf(key, sizeof(key), "%s.%s", type->name, field->name);
+		if (value)
+			assert_int_equal(json_object_set_new(seen, key, json_true()), 0);
+		if (value && field->type == FIELD_OBJECT)
+			collect_fields(field->object, value, seen);
+		json_array_foreach(field->type == FIELD_LIST ? value : NULL, i, item)
+			collect_fields(field->object, item, seen);
 	}
 }
 
-/* Nothing that was given is lost: each name of the document is in the text. */
+/* Nothing that can be given is lost: each field of the tables is in the text. allowed_cidrs cannot be there with vip_sg_ids. */
 static void test_text_has_every_field(void **state)
+{
+	static const struct object_type *const types[] = {&load_balancer_type, &additional_vip_type, &stats_page_type,
+		&listener_type, &listener_proxy_protocol_type, &l7policy_type, &l7rule_type, &pool_type,
+		&session_persistence_type, &health_monitor_type, &member_type};
+	_cleanup_load_balancer_ struct load_balancer *lb = parse_good(everything);
+	json_auto_t *document = NULL, *seen = json_object();
+
+	(void)state;
+	assert_int_equal(definition_to_json(lb, &document), 0);
+	collect_fields(&load_balancer_type, json_object_get(document, "loadbalancer"), seen);
+	for (size_t i = 0; i < ELEMENTSOF(types); i++)
+		for (const struct field *field = types[i]->fields; field->name; field++) {
+			char key[80];
+
+			snprintf(key, sizeof(key), "%s.%s", types[i]->name, field->name);
+			if (!json_object_get(seen, key) && !(field->flags & FIELD_TRANSIENT) &&
+				!streq(key, "listener.allowed_cidrs"))
+				fail_msg("%s is not in the text", key);
+		}
+}
+
+/* What was given is what is in the text, in canonical form. */
+static void test_text_keeps_values(void **state)
 {
 	_cleanup_load_balancer_ struct load_balancer *lb = parse_good(everything);
 	_cleanup_free_ char *text = NULL;
-	static const char *const parts[] = {"\"name\":\"n \xc3\xbc \\\\ '\"",
-		"\"vip_qos_policy_id\":\"" ID_A "\"", "\"availability_zone\":\"z\"",
-		"\"provider\":\"octavia\"", "\"tags\":[\"t\",\"u\"]", "\"connection_limit\":0",
-		"\"insert_headers\":{\"X-Forwarded-For\":\"false\",\"X-Forwarded-Proto\":\"true\"}",
-		"\"timeout_client_data\":0", "\"timeout_tcp_inspect\":3",
-		"\"allowed_cidrs\":[\"10.0.0.0/8\"]", "\"cookie_name\":\"c\"",
-		"\"http_version\":\"1.1\"", "\"expected_codes\":\"200-204\"",
+	static const char *const parts[] = {"\"name\":\"n \xc3\xbc \\\\ '\"", "\"vip_qos_policy_id\":\"" ID_A "\"",
+		"\"availability_zone\":\"z\"", "\"provider\":\"octavia\"", "\"tags\":[\"t\",\"u\"]",
+		"\"connection_limit\":0", "\"insert_headers\":{\"X-Forwarded-For\":\"false\",\"X-Forwarded-Proto\":\"true\"}",
+		"\"timeout_client_data\":0", "\"timeout_tcp_inspect\":3", "\"trusted_cidrs\":[\"10.0.0.0/8\"]",
+		"\"cookie_name\":\"c\"", "\"http_version\":\"1.1\"", "\"expected_codes\":\"200-204\"",
 		"\"max_retries_down\":1", "\"monitor_address\":\"192.0.2.7\"", "\"monitor_port\":1",
-		"\"subnet_id\":\"" ID_B "\"", "\"backup\":true", "\"weight\":0",
-		"\"default_pool_id\":"};
+		"\"subnet_id\":\"" ID_B "\"", "\"backup\":true", "\"weight\":0", "\"default_pool_id\":",
+		"\"additional_vips\":[{\"ip_address\":\"2001:db8::1\",", "\"vip_sg_ids\":[\"" ID_A "\"]",
+		"\"hard_stop_after_s\":60", "\"max_old_workers\":2", "\"password_hash\":\"$5$saltsalt$0123456789abcdefghij\"",
+		"\"tls_enabled\":true", "\"alpn_protocols\":[\"h2\"]", "\"proxy_protocol_options\":[\"ssl\",\"crc32c\"]",
+		"\"redirect_http_code\":307", "\"redirect_http_code\":302", "\"redirect_pool_id\":", "\"invert\":true",
+		"\"sni_container_refs\":[\"e\",\"f\"]", "\"client_authentication\":\"OPTIONAL\"", "\"hsts_max_age\":5",
+		"\"persistence_timeout\":7", "\"persistence_granularity\":\"255.255.255.0\"", "\"request_sriov\":true"};
 
 	(void)state;
 	assert_int_equal(definition_to_text(lb, &text, NULL), 0);
@@ -646,12 +373,50 @@ static void test_text_has_every_field(void **state)
 		if (!strstr(text, parts[i]))
 			fail_msg("no %s in %s", parts[i], text);
 	assert_null(strstr(text, "\"default_pool\":"));
+	assert_null(strstr(text, "\"redirect_pool\":"));
+}
+
+static void test_refused_vips_and_pages(void **state)
+{
+	static const struct refusal rows[] = {
+		{"'additional_vips':[{}]", ERROR_INVALID, "/loadbalancer/additional_vips/0/ip_address", "is required"},
+		{"'vip_address':'192.0.2.1','additional_vips':[{'ip_address':'192.0.2.1'}]", ERROR_CONFLICT,
+			"/loadbalancer/additional_vips/0/ip_address", "is the VIP itself"},
+		{"'additional_vips':[{'ip_address':'::1'},{'ip_address':'0::1'}]", ERROR_CONFLICT,
+			"/loadbalancer/additional_vips/1/ip_address", "is there twice"},
+		{"'vip_subnet_id':'" ID_A "','additional_vips':[{'ip_address':'::1','subnet_id':'" ID_A "'}]", ERROR_INVALID,
+			"/loadbalancer/additional_vips/0/subnet_id", "Duplicate VIP subnet(s)"},
+		{"'additional_vips':[{'ip_address':'::1','subnet_id':'" ID_A "'},{'ip_address':'::2','subnet_id':'" ID_A "'}]",
+			ERROR_INVALID, "/loadbalancer/additional_vips/1/subnet_id", "Duplicate VIP subnet(s)"},
+		{"'vip_sg_ids':['x']", ERROR_INVALID, "/loadbalancer/vip_sg_ids/0", "must be a UUID"},
+		{"'max_old_workers':0", ERROR_INVALID, "/loadbalancer/max_old_workers", "0 is not between 1"},
+		{"'hard_stop_after_s':0", ERROR_INVALID, "/loadbalancer/hard_stop_after_s", "0 is not between 1"},
+		{"'stats_page':{}", ERROR_INVALID, "/loadbalancer/stats_page/port", "is required"},
+		{"'stats_page':{'port':1,'uri':'/a?b'}", ERROR_INVALID, "/loadbalancer/stats_page/uri", "without a query"},
+		{"'stats_page':{'port':1,'username':'u'}", ERROR_INVALID, "/loadbalancer/stats_page/password_hash",
+			"is required with a username"},
+		{"'stats_page':{'port':1,'password_hash':'$5$saltsalt$0123456789abcdefghij'}", ERROR_INVALID,
+			"/loadbalancer/stats_page/username", "is required with a password_hash"},
+		{"'stats_page':{'port':1,'username':'u','password_hash':'secret'}", ERROR_INVALID,
+			"/loadbalancer/stats_page/password_hash", "crypt(3)"},
+		{"'stats_page':{'port':80}," IN_LISTENER("'name':'x'"), ERROR_CONFLICT, "/loadbalancer/stats_page/port",
+			L0 "/protocol_port"},
+		{"'vip_address':'192.0.2.1','additional_vips':[{'ip_address':'::1'}],'stats_page':{'address':'::1','port':80},"
+			IN_LISTENER("'name':'x'"), ERROR_CONFLICT, "/loadbalancer/stats_page/port", L0 "/protocol_port"},
+		{"'vip_address':'192.0.2.1','stats_page':{'address':'0.0.0.0','port':80}," IN_LISTENER("'name':'x'"),
+			ERROR_CONFLICT, "/loadbalancer/stats_page/port", L0 "/protocol_port"},
+	};
+
+	(void)state;
+	check_refusals(rows, ELEMENTSOF(rows));
+	assert_good("'vip_address':'192.0.2.1','stats_page':{'address':'127.0.0.1','port':80}," IN_LISTENER("'name':'x'"));
+	assert_good("'stats_page':{'port':53},'listeners':[{'protocol':'UDP','protocol_port':53}]");
 }
 
 static void test_resource(void **state)
 {
 	_cleanup_load_balancer_ struct load_balancer *lb =
-		parse_good("'name':'n','listeners':[{'id':'" ID_B "'," LISTENER
+		parse_good("'name':'n','additional_vips':[{'ip_address':'::1'}],'listeners':[{'id':'" ID_B "'," LISTENER
 			   "}],'pools':[{'id':'" ID_A "'," POOL "}]");
 	_cleanup_free_ char *children = NULL;
 	json_auto_t *resource = NULL;
@@ -661,7 +426,11 @@ static void test_resource(void **state)
 	assert_string_equal(json_string_value(json_object_get(resource, "name")), "n");
 	assert_true(json_is_null(json_object_get(resource, "vip_address")));
 	assert_int_equal(json_array_size(json_object_get(resource, "tags")), 0);
-	assert_true(json_is_array(json_object_get(resource, "additional_vips")));
+	assert_int_equal(json_array_size(json_object_get(resource, "additional_vips")), 1);
+	assert_true(json_is_null(
+		json_object_get(json_array_get(json_object_get(resource, "additional_vips"), 0), "port_id")));
+	assert_true(json_is_array(json_object_get(resource, "vip_sg_ids")));
+	assert_string_equal(json_string_value(json_object_get(resource, "vip_vnic_type")), "normal");
 	children = json_dumps(json_object_get(resource, "listeners"), JSON_COMPACT);
 	assert_string_equal(children, "[{\"id\":\"" ID_B "\"}]");
 	free(TAKE_PTR(children));
@@ -814,14 +583,14 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_refused_documents),
 		cmocka_unit_test(test_refused_fields),
-		cmocka_unit_test(test_refused_combinations),
 		cmocka_unit_test(test_defaults),
 		cmocka_unit_test(test_numbers_and_booleans_as_strings),
 		cmocka_unit_test(test_addresses_are_canonical),
-		cmocka_unit_test(test_pools_by_name_and_id),
 		cmocka_unit_test(test_derived_ids_are_stable),
 		cmocka_unit_test(test_text_is_a_fixed_point),
 		cmocka_unit_test(test_text_has_every_field),
+		cmocka_unit_test(test_text_keeps_values),
+		cmocka_unit_test(test_refused_vips_and_pages),
 		cmocka_unit_test(test_resource),
 		cmocka_unit_test(test_references),
 		cmocka_unit_test(test_limits),

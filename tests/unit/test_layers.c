@@ -2,7 +2,8 @@
 
 /*
  * The direction of dependencies, told by the #include lines of all sources:
- * base <- {config, definition, haproxy, network, machine, supervisor} <- {render, health, instance}
+ * base <- {config, certificate, definition, haproxy, network, machine, supervisor <- keepalived}
+ * <- {render, health, instance}
  * <- agent <- api <- main. One row a module: what it may include besides itself and agent/base. A
  * folder without a row fails the test, so that whoever adds one decides where it belongs.
  */
@@ -25,20 +26,26 @@ static const struct module {
 	const char *allowed[12];
 } modules[] = {
 	{"agent/base/", {NULL}},
+	{"agent/certificate/", {NULL}},
 	{"agent/config.", {NULL}},
 	{"agent/definition/", {NULL}},
 	{"agent/haproxy/", {NULL}},
 	{"agent/machine/", {NULL}},
+	{"agent/keepalived/", {"agent/supervisor/"}},
 	{"agent/network/", {NULL}},
 	{"agent/supervisor/", {NULL}},
-	{"agent/render/", {"agent/definition/"}},
-	{"agent/health/", {"agent/definition/", "agent/haproxy/"}},
+	{"agent/render/", {"agent/certificate/", "agent/definition/"}},
+	{"agent/health/", {"agent/definition/", "agent/haproxy/", "agent/keepalived/", "agent/network/ipvs.h"}},
 	{"agent/instance/",
-		{"agent/definition/", "agent/haproxy/", "agent/supervisor/", "agent/render/"}},
+		{"agent/certificate/", "agent/definition/", "agent/haproxy/", "agent/keepalived/",
+			"agent/supervisor/", "agent/render/"}},
 	{"agent/agent.", {"agent/"}},
+	{"agent/targets.", {"agent/"}},
 	{"agent/options.", {"agent/config."}},
+	{"agent/tools/", {"agent/config.", "agent/network/"}},
 	{"agent/main.c", {"agent/", "api/"}},
 	{"api/", {"agent/"}},
+	{"api/prometheus_proxy/", {"agent/config.", "agent/keepalived/", "agent/health/lvs.h", "agent/network/ipvs.h"}},
 	{"api/client/",
 		{"agent/health/message.h", "agent/definition/uuid.h", "agent/definition/limits.h"}},
 };
@@ -47,8 +54,9 @@ static const struct module {
 static const struct module closed[] = {
 	{"agent/main", {"agent/main.c"}},
 	{"agent/options.h", {"agent/main.c", "agent/options."}},
-	{"agent/agent.h", {"agent/agent.", "agent/main.c", "api/"}},
+	{"agent/agent.h", {"agent/agent.", "agent/main.c", "agent/targets.", "api/"}},
 	{"api/client/", {"api/client/"}},
+	{"api/prometheus_proxy/", {"api/prometheus_proxy/"}},
 };
 
 /* Libraries, by the beginning of their headers' names, and the only places that may include them.

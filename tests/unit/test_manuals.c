@@ -27,6 +27,7 @@
 #include "agent/config.h"
 #include "agent/definition/fields.h"
 #include "agent/definition/limits.h"
+#include "agent/network/sysctl.h"
 #include "api/router.h"
 
 #define MAN "packaging/man/"
@@ -36,7 +37,8 @@ enum {
 	RUN_TIMEOUT_MS = 30000,
 };
 
-static const struct object_type *const object_types[] = {&load_balancer_type, &listener_type,
+static const struct object_type *const object_types[] = {&load_balancer_type, &additional_vip_type,
+	&stats_page_type, &listener_type, &listener_proxy_protocol_type, &l7policy_type, &l7rule_type,
 	&pool_type, &session_persistence_type, &health_monitor_type, &member_type};
 
 static void cleanup_json(json_t **json)
@@ -198,8 +200,8 @@ static void assert_says(const char *what, const char *text, const char *wanted)
 /* Paths that the build chooses: a page cannot know them. */
 static bool is_chosen_at_build(const struct option_row *row)
 {
-	return streq(row->name, "haproxy_cmd") || streq(row->name, "template_dir") ||
-	       streq(row->name, "tools_dir");
+	return streq(row->name, "haproxy_cmd") || streq(row->name, "keepalived_cmd") ||
+	       streq(row->name, "template_dir") || streq(row->name, "tools_dir");
 }
 
 static void check_option(const struct option_row *row, const char *text)
@@ -337,6 +339,13 @@ static void check_integer(const char *what, const struct field *field, const cha
 		assert_starts(what, text, "Integer from %lld to %lld. ", low, high);
 }
 
+static const char *after_required(const char *text)
+{
+	const char *rest = text_after_prefix(text, "Required. ");
+
+	return rest ? rest : text;
+}
+
 static void check_field(const char *what, const struct field *field, const char *text)
 {
 	char wanted[128] = "";
@@ -351,14 +360,17 @@ static void check_field(const char *what, const struct field *field, const char 
 		assert_starts(what, text, "UUID");
 		return;
 	case FIELD_STRING:
-		check_string(what, field, text);
+		check_string(what, field, after_required(text));
 		return;
 	case FIELD_ADDRESS:
 		snprintf(wanted, sizeof(wanted), "IP address");
 		break;
 	case FIELD_BOOL:
-		assert_starts(what, text, "Boolean, default %s . ",
-			field->default_value ? "true" : "false");
+		if (field->flags & FIELD_REQUIRED)
+			assert_starts(what, text, "Required. Boolean. ");
+		else
+			assert_starts(what, text, "Boolean, default %s . ",
+				field->default_value ? "true" : "false");
 		return;
 	case FIELD_INTEGER:
 		check_integer(what, field, text);
@@ -376,6 +388,12 @@ static void check_field(const char *what, const struct field *field, const char 
 		snprintf(wanted, sizeof(wanted), "List of at most %lld networks",
 			(long long)field->maximum);
 		break;
+	case FIELD_STRINGS:
+		if (field->choices)
+			check_choices(what, field, text, "List of ");
+		else
+			assert_starts(what, text, "List of at most %lld ", (long long)field->maximum);
+		return;
 	case FIELD_TAGS:
 		snprintf(wanted, sizeof(wanted), "List of at most %d strings of 1 to %d characters",
 			LIMIT_TAGS, LIMIT_TAG);
@@ -564,6 +582,49 @@ static void test_options(void **state)
 	assert_same(listed, "amphorad --help", described, "amphorad.8");
 }
 
+static void test_interface_page(void **state)
+{
+	_cleanup_(process_result_done) struct process_result result = PROCESS_RESULT_INIT;
+	_cleanup_strv_ char **lines = read_page(MAN "amphora-interface.8");
+	_cleanup_json_ json_t *described = options_of_page(lines), *listed = json_object(), *sysctls = json_object(),
+			      *described_sysctls = json_object();
+
+	(void)state;
+	for (const struct sysctl_row *row = sysctl_rows; row->name; row++)
+		add(sysctls, row->name);
+	STRV_FOREACH (line, lines)
+		if (argument_of(*line, ".It Va"))
+			add(described_sysctls, argument_of(*line, ".It Va"));
+	assert_same(sysctls, "agent/network/sysctl.c", described_sysctls, "amphora-interface.8");
+	if (!run_program("amphora-interface", (const char *const[]){"--help", NULL}, &result))
+		skip();
+	add_listed_options(listed, result.output);
+	assert_same(listed, "amphora-interface --help", described, "amphora-interface.8");
+}
+
+/* Small programs, each with a page of its name. */
+static void test_tool_pages(void **state)
+{
+	static const char *const programs[] = {
+		"amphora-health-checker", "haproxy-vrrp-check", "prometheus-proxy"};
+
+	(void)state;
+	for (size_t i = 0; i < ELEMENTSOF(programs); i++) {
+		_cleanup_(process_result_done) struct process_result result = PROCESS_RESULT_INIT;
+		_cleanup_json_ json_t *described = NULL, *listed = json_object();
+		_cleanup_strv_ char **lines = NULL;
+		char page[128];
+
+		snprintf(page, sizeof(page), MAN "%s.8", programs[i]);
+		lines = read_page(page);
+		described = options_of_page(lines);
+		if (!run_program(programs[i], (const char *const[]){"--help", NULL}, &result))
+			skip();
+		add_listed_options(listed, result.output);
+		assert_same(listed, programs[i], described, page);
+	}
+}
+
 /* The commands of "amphoractl --help": the first words from "Commands:" to "Options…". */
 static json_t *listed_commands(const char *help)
 {
@@ -645,7 +706,8 @@ static void test_client_page(void **state)
 static void test_pages_are_well_formed(void **state)
 {
 	static const char *const pages[] = {
-		"amphorad.8", "amphorad.conf.5", "amphorad-definition.5", "amphoractl.1"};
+		"amphorad.8", "amphorad.conf.5", "amphorad-definition.5", "amphoractl.1", "amphora-health-checker.8",
+		"amphora-interface.8", "haproxy-vrrp-check.8", "prometheus-proxy.8"};
 
 	(void)state;
 	for (size_t i = 0; i < ELEMENTSOF(pages); i++) {
@@ -744,6 +806,7 @@ static void assert_gives_defaults(const char *path)
 
 	assert_int_equal(config_new(&config, NULL), 0);
 	assert_int_equal(config_new(&defaults, NULL), 0);
+	assert_int_equal(config_check(defaults, NULL), 0); /* "auto" becomes what it means */
 	if (config_read(config, path, &err) < 0 || config_check(config, &err) < 0)
 		fail_msg("%s: %s", err.pointer ? err.pointer : path, error_message(&err));
 	for (const struct option_row *row = config_options; row->name; row++)
@@ -808,6 +871,8 @@ int main(void)
 		cmocka_unit_test(test_definition_page),
 		cmocka_unit_test(test_definition_example),
 		cmocka_unit_test(test_routes),
+		cmocka_unit_test(test_interface_page),
+		cmocka_unit_test(test_tool_pages),
 		cmocka_unit_test(test_options),
 		cmocka_unit_test(test_client_page),
 		cmocka_unit_test(test_pages_are_well_formed),

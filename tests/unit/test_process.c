@@ -8,6 +8,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 
 #include "agent/base/fileio.h"
@@ -219,6 +220,83 @@ static void test_start_time(void **state)
 	fileio_remove_tree(AT_FDCWD, directory);
 }
 
+static void test_input(void **state)
+{
+	_cleanup_(process_result_done) struct process_result result = PROCESS_RESULT_INIT;
+	struct process_options options = PROCESS_OPTIONS_INIT;
+	_cleanup_close_ int fd = memfd_create("input", MFD_CLOEXEC);
+
+	(void)state;
+	assert_int_equal(fileio_write_all(fd, "some words", 10), 0);
+	assert_int_equal(lseek(fd, 0, SEEK_SET), 0);
+	options.input_fd = fd;
+	options.directory = "/usr";
+	assert_int_equal(process_run_with((const char *const[]){"sh", "-c", "cat; pwd", NULL}, &options, DEADLINE_MS, 100,
+				 &result),
+		0);
+	assert_string_equal(result.output, "some words/usr\n");
+}
+
+/* What makes a namespace's name: the link's text. */
+static int our_namespace(void *userdata)
+{
+	return readlink("/proc/thread-self/ns/net", userdata, 63) < 0 ? -errno : 0;
+}
+
+static void test_network_namespace(void **state)
+{
+	_cleanup_(process_result_done) struct process_result result = PROCESS_RESULT_INIT;
+	struct process_options options = PROCESS_OPTIONS_INIT;
+	_cleanup_close_ int holder_fd = -1, null_fd = open("/dev/null", O_WRONLY | O_CLOEXEC), pidfd = -1;
+	_cleanup_close_ int namespace_fd = -1;
+	char path[64], inside[64] = "", outside[64] = "", seen[64] = "";
+	pid_t pid;
+
+	(void)state;
+	/* A program that lives in a namespace of its own for as long as its stdin is open. */
+	if (process_spawn_detached((const char *const[]){"unshare", "-n", "sleep", "1000", NULL}, null_fd, &pid,
+		    &holder_fd) < 0)
+		skip();
+	assert_int_equal(our_namespace(outside), 0);
+	snprintf(path, sizeof(path), "/proc/%d/ns/net", (int)pid);
+	for (int64_t end = process_now_ms() + DEADLINE_MS; process_now_ms() < end; poll(NULL, 0, 5)) {
+		memset(inside, 0, sizeof(inside));
+		if (readlink(path, inside, sizeof(inside) - 1) < 0 || !streq(inside, outside))
+			break;
+	}
+	if (!inside[0] || streq(inside, outside)) {
+		process_signal(holder_fd, SIGKILL);
+		process_wait_exit(holder_fd, DEADLINE_MS);
+		print_message("[  SKIPPED ] network namespaces need root\n");
+		skip();
+	}
+	namespace_fd = open(path, O_RDONLY | O_CLOEXEC);
+	options.namespace_fd = namespace_fd;
+	assert_int_equal(process_run_with((const char *const[]){"readlink", "-n", "/proc/self/ns/net", NULL}, &options,
+				 DEADLINE_MS, 100, &result),
+		0);
+	assert_string_equal(result.output, inside);
+	assert_int_equal(process_spawn_detached_in(namespace_fd, (const char *const[]){"sleep", "1000", NULL}, null_fd,
+				 &pid, &pidfd),
+		0);
+	snprintf(path, sizeof(path), "/proc/%d/ns/net", (int)pid);
+	assert_true(readlink(path, seen, sizeof(seen) - 1) > 0);
+	assert_string_equal(seen, inside);
+	/* A child of ours, whichever thread had started it. */
+	assert_int_equal(process_signal(pidfd, SIGKILL), 0);
+	assert_int_equal(process_wait_exit(pidfd, DEADLINE_MS), 0);
+	assert_int_equal(waitpid(pid, NULL, 0), -1);
+	memset(seen, 0, sizeof(seen));
+	assert_int_equal(our_namespace(seen), 0);
+	assert_string_equal(seen, outside);
+	process_signal(holder_fd, SIGKILL);
+	process_wait_exit(holder_fd, DEADLINE_MS);
+	/* What is no namespace. */
+	options.namespace_fd = null_fd;
+	assert_int_equal(process_run_with((const char *const[]){"true", NULL}, &options, DEADLINE_MS, 100, &result),
+		-EINVAL);
+}
+
 static void test_processes_that_do_not_exist(void **state)
 {
 	int pidfd = -1;
@@ -242,6 +320,8 @@ int main(void)
 		cmocka_unit_test(test_detached),
 		cmocka_unit_test(test_detached_that_cannot_be_run),
 		cmocka_unit_test(test_start_time),
+		cmocka_unit_test(test_input),
+		cmocka_unit_test(test_network_namespace),
 		cmocka_unit_test(test_processes_that_do_not_exist),
 	};
 

@@ -204,6 +204,24 @@ static void test_bodies(void **state _unused_)
 	assert_body(any, "text/plain", 101, ERROR_TOO_LARGE);
 }
 
+static void test_pem_bodies(void **state _unused_)
+{
+	static const char *const good[] = {NULL, "", "application/x-pem-file", "text/plain; charset=us-ascii",
+		"application/octet-stream", "application/pem-certificate-chain", "application/x-x509-ca-cert"};
+	static const char *const bad[] = {"application/json", "application/x-pkcs12", "text/plainer", "text",
+		"application/x-www-form-urlencoded"};
+	const struct route pem = {"PUT", "/x", handler, BODY_PEM, 100, ERROR_STYLE_LBAAS, ""};
+
+	for (size_t i = 0; i < ELEMENTSOF(good); i++)
+		assert_body(&pem, good[i], 100, _ERROR_CODE_MAX);
+	for (size_t i = 0; i < ELEMENTSOF(bad); i++)
+		assert_body(&pem, bad[i], 100, ERROR_MEDIA_TYPE);
+	assert_body(&pem, NULL, 101, ERROR_TOO_LARGE);
+	assert_true(router_body_is_secret(&pem));
+	assert_false(router_body_is_secret(&table[2]));
+	assert_false(router_body_is_secret(&table[7]));
+}
+
 static void assert_utf8(const char *bytes, size_t length)
 {
 	assert_int_equal(utf8_sequence(bytes, strlen(bytes)), length);
@@ -241,6 +259,7 @@ int main(void)
 		cmocka_unit_test(test_methods),
 		cmocka_unit_test(test_style),
 		cmocka_unit_test(test_bodies),
+		cmocka_unit_test(test_pem_bodies),
 		cmocka_unit_test(test_utf8),
 	};
 

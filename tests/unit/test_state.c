@@ -59,6 +59,54 @@ static void test_servers(void **state)
 	check(REPLY, "", HEAD);
 }
 
+/* What the Runtime API did and the file does not say ends with the reload. */
+static void test_servers_that_are_not_as_configured(void **state)
+{
+	static const struct {
+		const char *line;
+		bool kept;
+	} rows[] = {
+		{"2 p:l 1 same 127.0.0.1 2 0 1 1 0 8 2 0 6 0 0 0 - 1 - 0 0 - - 0\n", true},
+		{"2 p:l 1 same 127.0.0.1 2 1 1 1 0 8 2 0 6 0 0 0 - 1 - 0 0 - - 0\n", false},
+		{"2 p:l 1 same 127.0.0.1 2 8 1 1 0 8 2 0 6 0 0 0 - 1 - 0 0 - - 0\n", false},
+		/* "disabled" in the file. */
+		{"2 p:l 1 same 127.0.0.1 2 4 1 1 0 8 2 0 6 0 0 0 - 1 - 0 0 - - 0\n", true},
+		{"2 p:l 1 same 127.0.0.1 2 0 9 1 0 8 2 0 6 0 0 0 - 1 - 0 0 - - 0\n", false},
+		/* It was weighed at run time, and the file says so now. */
+		{"2 p:l 1 same 127.0.0.1 2 0 1 9 0 8 2 0 6 0 0 0 - 1 - 0 0 - - 0\n", true},
+		{"2 p:l 1 same 127.0.0.2 2 0 1 1 0 8 2 0 6 0 0 0 - 1 - 0 0 - - 0\n", false},
+		{"2 p:l 1 same 127.0.0.1 2 0 1 1 0 8 2 0 6 0 0 0 - 9 - 0 0 - - 0\n", false},
+		{"2 p:l 1 same 127.0.0.1 2 x 1 1 0 8 2 0 6 0 0 0 - 1 - 0 0 - - 0\n", false},
+		/* No weight in the file. */
+		{"2 q:l 1 same 127.0.0.1 2 0 7 7 0 1 0 2 0 0 0 0 - 4 - 0 0 - - 0\n", true},
+		{"2 q:l 1 same 127.0.0.1 2 0 7 1 0 1 0 2 0 0 0 0 - 4 - 0 0 - - 0\n", false},
+	};
+	static const struct {
+		const char *server, *line;
+		bool kept;
+	} others[] = {
+		{"server s [2001:db8::1]:80", "1 b 1 s 2001:0db8:0::1 2 0 1 1 0 1 0 2 0 0 0 0 - 80 - 0 0 - - 0\n", true},
+		{"server s 2001:db8::1:80", "1 b 1 s 2001:db8::1 2 0 1 1 0 1 0 2 0 0 0 0 - 80 - 0 0 - - 0\n", true},
+		{"server s 2001:db8::1:80", "1 b 1 s 2001:db8::2 2 0 1 1 0 1 0 2 0 0 0 0 - 80 - 0 0 - - 0\n", false},
+		{"server s name.example:80", "1 b 1 s 192.0.2.7 2 0 1 1 0 1 0 2 0 0 0 0 - 80 - 0 0 - - 0\n", true},
+		{"server s 192.0.2.7:80 agent-check", "1 b 1 s 192.0.2.7 2 0 5 1 0 1 0 2 0 0 0 0 - 80 - 0 0 - - 0\n", true},
+		{"server s", "1 b 1 s - 2 0 1 1 0 1 0 2 0 0 0 0 - 0 - 0 0 - - 0\n", true},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ELEMENTSOF(rows); i++)
+		check(rows[i].line, running, rows[i].kept ? rows[i].line : "");
+	for (size_t i = 0; i < ELEMENTSOF(others); i++) {
+		_cleanup_free_ char *text = NULL, *kept = NULL;
+		_cleanup_cfg_ struct cfg cfg = CFG_INIT;
+
+		assert_true(asprintf(&text, "backend b\n  %s\n", others[i].server) > 0);
+		assert_int_equal(cfg_parse(text, strlen(text), &cfg, NULL), 0);
+		assert_int_equal(state_filter(others[i].line, &cfg, &cfg, &kept), 0);
+		assert_string_equal(kept, others[i].kept ? others[i].line : "");
+	}
+}
+
 static void test_replies(void **state)
 {
 	(void)state;
@@ -75,7 +123,10 @@ static void test_replies(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_servers), cmocka_unit_test(test_replies)};
+		cmocka_unit_test(test_servers),
+		cmocka_unit_test(test_servers_that_are_not_as_configured),
+		cmocka_unit_test(test_replies),
+	};
 
 	return cmocka_run_group_tests_name("state", tests, NULL, NULL);
 }

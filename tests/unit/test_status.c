@@ -250,6 +250,61 @@ static void test_tree(void **state)
 				  "\"pools\":[" OBJECT(P2, "", "OFFLINE") ",\"members\":[]}]}}}");
 }
 
+/* A pool that only a policy sends requests to is watched like a default pool. */
+static void test_pool_of_a_policy(void **state)
+{
+	struct fixture *f = *state;
+	struct l7rule rule = {.admin_state_up = true};
+	struct l7policy policy = {.action = L7POLICY_REDIRECT_TO_POOL,
+		.redirect_pool_id = p1,
+		.admin_state_up = true,
+		.rules = &rule,
+		.n_rules = 1};
+	json_t *tree = NULL;
+	const json_t *listeners, *pools;
+
+	f->listeners[0].default_pool_id = NULL;
+	f->listeners[1].l7policies = &policy;
+	f->listeners[1].n_l7policies = 1;
+	check(f, &f->snapshot,
+		(struct expected){
+			STATUS_ONLINE, STATUS_ONLINE, STATUS_ONLINE, STATUS_ONLINE, STATUS_ONLINE});
+	assert_int_equal(status_tree(&f->lb, &f->snapshot, &tree), 0);
+	listeners = json_object_get(
+		json_object_get(json_object_get(tree, "statuses"), "loadbalancer"), "listeners");
+	pools = json_object_get(json_array_get(listeners, 1), "pools");
+	assert_int_equal(json_array_size(pools), 1);
+	assert_string_equal(
+		json_string_value(json_object_get(json_array_get(pools, 0), "id")), P1);
+	assert_int_equal(
+		json_array_size(json_object_get(json_array_get(listeners, 0), "pools")), 0);
+	json_decref(tree);
+
+	policy.admin_state_up = false;
+	assert_int_equal(status_of_pool(&f->lb, &f->pools[0], &f->snapshot), STATUS_OFFLINE);
+	policy.admin_state_up = true;
+	policy.n_rules = 0;
+	assert_int_equal(status_of_pool(&f->lb, &f->pools[0], &f->snapshot), STATUS_OFFLINE);
+}
+
+/* HAProxy does not know them: its silence says nothing of them. */
+static void test_listeners_of_keepalived(void **state)
+{
+	struct fixture *f = *state;
+	const struct health_snapshot unanswered = {.lb_id = LB};
+
+	f->listeners[0].protocol = f->listeners[1].protocol = LISTENER_UDP;
+	f->snapshot.n_listeners = 0;
+	assert_int_equal(
+		status_of_listener(&f->lb, &f->listeners[1], &f->snapshot), STATUS_OFFLINE);
+	assert_int_equal(status_of_load_balancer(&f->lb, &f->snapshot), STATUS_DEGRADED);
+	assert_int_equal(status_of_load_balancer(&f->lb, &unanswered), STATUS_DEGRADED);
+	f->snapshot.n_listeners = 2;
+	assert_int_equal(
+		status_of_listener(&f->lb, &f->listeners[1], &f->snapshot), STATUS_ONLINE);
+	assert_int_equal(status_of_load_balancer(&f->lb, &f->snapshot), STATUS_ONLINE);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -260,6 +315,8 @@ int main(void)
 		cmocka_unit_test_setup(test_disabled, setup),
 		cmocka_unit_test_setup(test_no_answer, setup),
 		cmocka_unit_test_setup(test_tree, setup),
+		cmocka_unit_test_setup(test_pool_of_a_policy, setup),
+		cmocka_unit_test_setup(test_listeners_of_keepalived, setup),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -50,6 +50,27 @@ static void test_vectors(void **state)
 	}
 }
 
+static void test_read(void **state)
+{
+	static const char *const good[] = {"6ba7b810-9dad-11d1-80b4-00c04fd430c8", "6BA7B810-9DAD-11d1-80B4-00C04FD430C8",
+		"6ba7b8109dad11d180b400c04fd430c8", "6BA7B8109DAD11D180B400C04FD430C8"};
+	static const char *const bad[] = {"", "x", "6ba7b8109dad11d180b400c04fd430c", "6ba7b8109dad11d180b400c04fd430c88",
+		"6ba7b8109dad11d180b400c04fd430cg", "6ba7b810-9dad-11d1-80b4-00c04fd430c", "6ba7b810-9dad-11d180b4-00c04fd430c88",
+		"{6ba7b810-9dad-11d1-80b4-00c04fd430c8}", "6ba7b810-9dad-11d1-80b4-00c04fd430c8\n",
+		"6ba7b810-9dad-11d180b4-00c04fd4", "------------------------------------"};
+	char uuid[UUID_SIZE] = "untouched";
+
+	(void)state;
+	for (size_t i = 0; i < ELEMENTSOF(bad); i++) {
+		assert_int_equal(uuid_read(bad[i], uuid), -EINVAL);
+		assert_string_equal(uuid, "untouched");
+	}
+	for (size_t i = 0; i < ELEMENTSOF(good); i++) {
+		assert_int_equal(uuid_read(good[i], uuid), 0);
+		assert_string_equal(uuid, good[0]);
+	}
+}
+
 static void test_bad_namespaces(void **state)
 {
 	static const char *const bad[] = {"", "x", "6BA7B810-9DAD-11D1-80B4-00C04FD430C8",
@@ -79,6 +100,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_vectors),
 		cmocka_unit_test(test_bad_namespaces),
+		cmocka_unit_test(test_read),
 		cmocka_unit_test(test_same_buffer),
 	};
 

@@ -24,6 +24,7 @@
 #include <sys/wait.h>
 
 #include "agent/base/fileio.h"
+#include "agent/base/namespace.h"
 #include "agent/base/process.h"
 #include "agent/base/text.h"
 #include "agent/haproxy/runtime.h"
@@ -43,6 +44,7 @@ enum {
 #define TESTED "8a562351-f0a5-4e9c-a1d5-6f1c5c0a9d7e"
 #define KEPT "11111111-f0a5-4e9c-a1d5-6f1c5c0a9d7e"
 #define DELETED "22222222-f0a5-4e9c-a1d5-6f1c5c0a9d7e"
+#define INSIDE "33333333-f0a5-4e9c-a1d5-6f1c5c0a9d7e"
 
 struct event {
 	enum supervisor_event event;
@@ -599,14 +601,34 @@ static void test_missing_program(void **state)
 	assert_start_fails(f, ERROR_INVALID, "A=/usr/sbin/haproxy");
 }
 
+/* A drop-in of the operator's, NULL: none. */
+static void set_drop_in(const char *content)
+{
+	static const char folder[] = "/etc/systemd/system/amphora-haproxy@.service.d";
+
+	assert_int_equal(fileio_remove_tree(AT_FDCWD, folder), 0);
+	if (content) {
+		assert_int_equal(fileio_make_dirs(folder, 0755), 0);
+		write_file("/etc/systemd/system/amphora-haproxy@.service.d/test.conf", content);
+	}
+	free(run((const char *const[]){"systemctl", "daemon-reload", NULL}));
+}
+
 static void test_unit_says_otherwise(void **state)
 {
 	struct fixture *f = *state;
 	char directory[] = "/tmp/elsewhere";
 
-	f->spec.network_namespace = "elsewhere";
-	readopt(f);
+	set_drop_in("[Service]\nNetworkNamespacePath=/run/netns/elsewhere\n");
 	assert_start_fails(f, ERROR_INTERNAL, "NetworkNamespacePath=");
+	/* A unit file that does not enter the namespace. */
+	set_drop_in("[Service]\nUnsetEnvironment=AMPHORA_ENTER\n"
+		    "ExecStart=\nExecStart=/usr/bin/env ${AMPHORA_HAPROXY} -Ws -C ${AMPHORA_DIRECTORY} -S "
+		    "${AMPHORA_MASTER_SOCKET} -p ${AMPHORA_PID_FILE} -f ${AMPHORA_CONFIG} -f ${AMPHORA_OWN_CONFIG}\n");
+	f->spec.network_namespace = "lb";
+	readopt(f);
+	assert_start_fails(f, ERROR_INTERNAL, "$AMPHORA_ENTER");
+	set_drop_in(NULL);
 	f->spec.network_namespace = NULL;
 	f->spec.directory = directory;
 	assert_int_equal(fileio_make_dirs(directory, 0700), 0);
@@ -616,6 +638,72 @@ static void test_unit_says_otherwise(void **state)
 	assert_int_equal(fileio_remove_tree(AT_FDCWD, directory), 0);
 	f->spec.directory = f->directory;
 	readopt(f);
+}
+
+static bool is_in(pid_t pid, const char *network_namespace)
+{
+	_cleanup_close_ int its_fd = -1, wanted_fd = -1;
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/ns/net", (int)pid);
+	its_fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (its_fd < 0 || (network_namespace && namespace_open(network_namespace, &wanted_fd, NULL) < 0))
+		return false;
+	return namespace_is_same(its_fd, wanted_fd);
+}
+
+static int request_here(void *userdata)
+{
+	return request(*(const uint16_t *)userdata);
+}
+
+/* The worker that serves inside; -1 if none does. */
+static pid_t request_inside(const struct fixture *f)
+{
+	_cleanup_close_ int fd = -1;
+	uint16_t port = f->port;
+
+	return namespace_open(f->spec.network_namespace, &fd, NULL) < 0 ? -1 : namespace_run(fd, request_here, &port);
+}
+
+static void test_network_namespace(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup_error_ struct error err = ERROR_INIT;
+	pid_t pid, worker;
+
+	f->spec.network_namespace = "lb";
+	readopt(f);
+	if (ops(f)->start(f->unit, &err) < 0)
+		fail_msg("start: %s", error_message(&err));
+	pid = ops(f)->pid(f->unit);
+	worker = request_inside(f);
+	assert_true(worker > 0);
+	assert_true(is_in(pid, "lb") && is_in(worker, "lb") && is_in(getpid(), NULL));
+	assert_int_equal(request(f->port), -1);
+	/* It is systemd's main process, whatever entered the namespace. */
+	assert_true(command_line_has(pid, "-S", f->socket) || command_line_has(pid, "-C", f->directory));
+	reload(f);
+	wait_reloads(f, 1, 0);
+	assert_int_equal(ops(f)->pid(f->unit), pid);
+	assert_true(request_inside(f) > 0);
+	/* Another agent adopts it. */
+	readopt(f);
+	assert_int_equal(ops(f)->pid(f->unit), pid);
+	/* systemd restarts it there. */
+	assert_int_equal(kill(pid, SIGKILL), 0);
+	wait_gone(pid);
+	wait_events(f, 2);
+	pid = ops(f)->pid(f->unit);
+	assert_true(is_in(pid, "lb"));
+	assert_true(request_inside(f) > 0);
+	/* The option has changed: it is stopped, and started where it shall be. */
+	f->spec.network_namespace = NULL;
+	readopt(f);
+	assert_int_equal(ops(f)->pid(f->unit), 0);
+	wait_gone(pid);
+	start(f);
+	assert_true(is_in(ops(f)->pid(f->unit), NULL));
 }
 
 static void test_killed(void **state)
@@ -875,7 +963,7 @@ static void test_threads(void **state)
 /* What "second" finds after the boot. */
 static void test_leave_for_boot(void **state)
 {
-	struct fixture kept = {0}, deleted = {0};
+	struct fixture kept = {0}, deleted = {0}, inside = {0};
 
 	(void)state;
 	prepare(&kept, KEPT, PORT);
@@ -887,6 +975,34 @@ static void test_leave_for_boot(void **state)
 	stop(&deleted);
 	assert_int_equal(ops(&deleted)->disable(deleted.unit, NULL), 0);
 	finish(&deleted);
+	prepare(&inside, INSIDE, PORT + 2);
+	inside.spec.network_namespace = "lb";
+	readopt(&inside);
+	assert_int_equal(ops(&inside)->start(inside.unit, NULL), 0);
+	stop(&inside);
+	finish(&inside);
+}
+
+/* Its namespace went with the machine's last run; systemd tries until it is there again. */
+static void test_waits_for_namespace(void **state)
+{
+	struct fixture f = {0};
+	_cleanup_close_ int fd = -1;
+	int64_t deadline = process_now_ms() + PATIENCE_MS;
+
+	(void)state;
+	assert_int_not_equal(access("/run/netns/lb", F_OK), 0);
+	prepare(&f, INSIDE, PORT + 2);
+	f.spec.network_namespace = "lb";
+	readopt(&f);
+	assert_int_equal(request(f.port), -1);
+	assert_int_equal(namespace_create("lb", &fd, NULL), 0);
+	while (request_inside(&f) <= 0 && process_now_ms() < deadline)
+		pump(&f, 50);
+	assert_true(request_inside(&f) > 0);
+	stop(&f);
+	assert_int_equal(ops(&f)->disable(f.unit, NULL), 0);
+	finish(&f);
 }
 
 static void test_started_at_boot(void **state)
@@ -934,6 +1050,7 @@ int main(int argc, char **argv)
 		CASE(test_bad_file),
 		CASE(test_missing_program),
 		CASE(test_unit_says_otherwise),
+		CASE(test_network_namespace),
 		CASE(test_killed),
 		CASE(test_start_during_restart),
 		CASE(test_cannot_be_restarted),
@@ -949,6 +1066,7 @@ int main(int argc, char **argv)
 	};
 	const struct CMUnitTest second[] = {
 		cmocka_unit_test(test_started_at_boot),
+		cmocka_unit_test(test_waits_for_namespace),
 	};
 
 	if (argc != 2) {

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <config.h>
+
+#include <getopt.h>
+#include <string.h>
+
+#include "agent/base/log.h"
+#include "agent/base/text.h"
+#include "agent/config.h"
+#include "agent/network/network.h"
+
+/* amphora-interface: brings the interfaces of the amphora's network namespace up and down, from the files that the agent
+ * left. Exit statuses are those of Octavia's program (octavia/cmd/interface.py). */
+
+enum { EXIT_USAGE = 1, EXIT_FAILED = 2, OPTION_CONFIG_FILE = 256 };
+
+static const struct option long_options[] = {
+	{"config-file", required_argument, NULL, OPTION_CONFIG_FILE},
+	{"help", no_argument, NULL, 'h'},
+	{"version", no_argument, NULL, 'V'},
+	{NULL, 0, NULL, 0},
+};
+
+static const char help_text[] =
+	"Usage: amphora-interface [OPTION]... up|down INTERFACE|all\n"
+	"Brings interfaces of the amphora's network namespace up or down.\n"
+	"\n"
+	"      --config-file FILE   read this configuration; may be repeated, later files win\n"
+	"                           (without it: /etc/amphorad/amphorad.conf and then\n"
+	"                           /etc/octavia/amphora-agent.conf, where they exist)\n"
+	"  -h, --help               show this help\n"
+	"  -V, --version            show the version\n"
+	"\n"
+	"See amphora-interface(8).\n";
+
+struct command {
+	struct config *config;
+	bool has_files;
+	bool is_up;
+	const char *interface;
+};
+
+/* -1: go on, otherwise the exit status. */
+static int parse_options(int argc, char **argv, struct command *command, struct error *err)
+{
+	int option, r;
+
+	while ((option = getopt_long(argc, argv, "hV", long_options, NULL)) >= 0) {
+		switch (option) {
+		case OPTION_CONFIG_FILE:
+			command->has_files = true;
+			r = config_read(command->config, optarg, err);
+			if (r < 0)
+				return EXIT_FAILED;
+			break;
+		case 'h':
+			fputs(help_text, stdout);
+			return EXIT_SUCCESS;
+		case 'V':
+			puts("amphora-interface " PACKAGE_VERSION);
+			return EXIT_SUCCESS;
+		default:
+			return EXIT_USAGE;
+		}
+	}
+	if (argc - optind != 2 || (!streq(argv[optind], "up") && !streq(argv[optind], "down")))
+		return EXIT_USAGE;
+	command->is_up = streq(argv[optind], "up");
+	command->interface = argv[optind + 1];
+	return -1;
+}
+
+static int read_default_files(struct config *config, struct error *err)
+{
+	int r = 0;
+
+	for (const char *const *file = config_default_files; r == 0 && *file; file++)
+		if (access(*file, F_OK) == 0)
+			r = config_read(config, *file, err);
+	return r;
+}
+
+static int run(const struct command *command, struct error *err)
+{
+	const struct config *config = command->config;
+	const struct network_settings settings = {
+		.network_namespace = config->network_namespace[0] ? config->network_namespace : NULL,
+		.interfaces_dir = config->agent_server_network_dir,
+		.base_path = config->base_path,
+		.tools_dir = config->tools_dir,
+		.active_standby = streq(config->loadbalancer_topology, "ACTIVE_STANDBY"),
+	};
+	_cleanup_(network_freep) struct network *network = NULL;
+	int r;
+
+	r = network_new(&settings, &network, err);
+	if (r < 0)
+		return r;
+	return (command->is_up ? network_up : network_down)(network, command->interface, err);
+}
+
+int main(int argc, char **argv)
+{
+	_cleanup_error_ struct error problem = ERROR_INIT;
+	_cleanup_config_ struct config *config = NULL;
+	struct command command = {0};
+	int status = -1, r;
+
+	log_open(LOG_TARGET_AUTO);
+	r = config_new(&config, &problem);
+	command.config = config;
+	if (r == 0)
+		status = parse_options(argc, argv, &command, &problem);
+	if (status == EXIT_USAGE)
+		fputs("Usage: amphora-interface [OPTION]... up|down INTERFACE|all\n"
+		      "Try 'amphora-interface --help'.\n",
+			stderr);
+	if (status == EXIT_SUCCESS || status == EXIT_USAGE)
+		return status;
+	if (r == 0 && status < 0 && !command.has_files)
+		r = read_default_files(config, &problem);
+	if (r == 0 && status < 0)
+		r = config_check(config, &problem);
+	if (r == 0 && status < 0) {
+		log_set_level(config->debug ? LOG_DEBUG : LOG_INFO);
+		r = run(&command, &problem);
+	}
+	if (r == 0 && status < 0)
+		return EXIT_SUCCESS;
+	log_error("%s%s%s", problem.pointer ? problem.pointer : "", problem.pointer ? ": " : "", error_message(&problem));
+	return EXIT_FAILED;
+}

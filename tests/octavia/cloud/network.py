@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Octavia's network driver of this cloud (octavia/network/base.py): one subnet a network, security groups are accepted and
+nothing else."""
+
+from octavia.common import constants, data_models
+from octavia.network import base
+from octavia.network import data_models as models
+from octavia.network.drivers.noop_driver import driver as noop
+
+import cloud
+from cloud.compute import Compute, _interface
+
+
+def _fixed_ips(port):
+    return [models.FixedIP(subnet_id=port["subnet"], ip_address=port["address"])]
+
+
+def _port(port):
+    return models.Port(id=port["id"], name=port["name"], device_id=port["device"], mac_address=port["mac"],
+        network_id=port["network"], status="ACTIVE", admin_state_up=True, fixed_ips=_fixed_ips(port))
+
+
+class Network(noop.NoopNetworkDriver):
+    def __init__(self):
+        super().__init__()
+        self.compute = Compute()
+
+    # What there is
+
+    def get_network(self, network_id, context=None):
+        net = cloud.find_network(id=network_id)
+        if net is None:
+            raise base.NetworkNotFound(network_id)
+        return models.Network(id=network_id, name=net["bridge"], subnets=[net["subnet"]], mtu=cloud.MTU,
+            admin_state_up=True, port_security_enabled=True, router_external=False)
+
+    def get_subnet(self, subnet_id, context=None):
+        net = cloud.find_network(subnet=subnet_id)
+        if net is None:
+            raise base.SubnetNotFound(subnet_id)
+        return models.Subnet(id=subnet_id, name=net["bridge"], network_id=net["id"], gateway_ip=net["gateway"],
+            cidr=net["cidr"], ip_version=4, host_routes=[])
+
+    def _find(self, condition, what):
+        with cloud.state() as data:
+            for port in data["ports"].values():
+                if condition(port):
+                    return _port(port)
+        raise base.PortNotFound(what)
+
+    def get_port(self, port_id, context=None):
+        return self._find(lambda port: port["id"] == port_id, port_id)
+
+    def get_port_by_net_id_device_id(self, network_id, device_id):
+        return self._find(lambda port: port["network"] == network_id and port["device"] == device_id, device_id)
+
+    def get_plugged_networks(self, compute_id):
+        with cloud.state() as data:
+            return [_interface(port) for port in data["ports"].values() if port["server"] == compute_id]
+
+    def get_security_group(self, sg_name):
+        return None
+
+    def qos_enabled(self):
+        return False
+
+    def get_network_ip_availability(self, network):
+        return models.Network_IP_Availability(network_id=network.id, subnet_ip_availability=[
+            {"subnet_id": subnet, "used_ips": 0, "total_ips": 200} for subnet in network.subnets])
+
+    # Ports
+
+    def create_port(self, network_id, name=None, fixed_ips=(), **unused):
+        address = (list(fixed_ips) or [{}])[0].get("ip_address")
+        with cloud.state() as data:
+            return _port(cloud.make_port(data, network_id, address, name=name or ""))
+
+    def delete_port(self, port_id):
+        cloud.unplug(port_id)
+        with cloud.state() as data:
+            data["ports"].pop(port_id, None)
+
+    def set_port_admin_state_up(self, port_id, state):
+        pass
+
+    def plug_port(self, amphora, port):
+        return self.compute.attach_network_or_port(amphora.compute_id, port_id=port.id)
+
+    def plug_network(self, compute_id, network_id):
+        return self.compute.attach_network_or_port(compute_id, network_id=network_id)
+
+    def unplug_network(self, compute_id, network_id):
+        for interface in self.get_plugged_networks(compute_id):
+            if interface.network_id == network_id:
+                self.compute.detach_port(compute_id, interface.port_id)
+
+    def plug_fixed_ip(self, port_id, subnet_id, ip_address=None):
+        return self.get_port(port_id)
+
+    def unplug_fixed_ip(self, port_id, subnet_id):
+        return self.get_port(port_id)
+
+    # VIPs
+
+    def allocate_vip(self, load_balancer):
+        vip = load_balancer.vip
+        with cloud.state() as data:
+            port = data["ports"].get(vip.port_id) or cloud.make_port(data, vip.network_id, vip.ip_address,
+                name=f"vip-{load_balancer.id}", device=f"lb-{load_balancer.id}")
+        return data_models.Vip(ip_address=port["address"], subnet_id=port["subnet"], network_id=port["network"],
+            port_id=port["id"], load_balancer=load_balancer, load_balancer_id=load_balancer.id, octavia_owned=True), []
+
+    def deallocate_vip(self, vip):
+        for port_id in [amphora.vrrp_port_id for amphora in vip.load_balancer.amphorae] + [vip.port_id]:
+            if port_id:
+                self.delete_port(port_id)
+
+    def update_vip_sg(self, load_balancer, vip):
+        return None
+
+    def update_vip(self, loadbalancer, for_delete=False):
+        pass
+
+    def plug_aap_port(self, load_balancer, vip, amphora, subnet):
+        plugged = [interface for interface in self.get_plugged_networks(amphora.compute_id)
+            if interface.network_id == subnet.network_id]
+        interface = plugged[0] if plugged else self.compute.attach_network_or_port(amphora.compute_id,
+            port_id=self.create_port(subnet.network_id, name=f"vrrp-{amphora.id}").id)
+        return data_models.Amphora(id=amphora.id, compute_id=amphora.compute_id, ha_ip=vip.ip_address,
+            vrrp_ip=interface.fixed_ips[0].ip_address, vrrp_port_id=interface.port_id, ha_port_id=vip.port_id)
+
+    def unplug_aap_port(self, vip, amphora, subnet):
+        self.unplug_network(amphora.compute_id, subnet.network_id)
+
+    def get_network_configs(self, loadbalancer, amphora=None):
+        configs = {}
+        for one in [amphora] if amphora else loadbalancer.amphorae:
+            if one.status == constants.DELETED:
+                continue
+            port, vip_port = self.get_port(one.vrrp_port_id), self.get_port(loadbalancer.vip.port_id)
+            port.network = self.get_network(port.network_id)
+            subnet = self.get_subnet(loadbalancer.vip.subnet_id)
+            configs[one.id] = models.AmphoraNetworkConfig(amphora=one, vip_subnet=subnet, vip_port=vip_port,
+                vrrp_subnet=self.get_subnet(port.fixed_ips[0].subnet_id), vrrp_port=port, ha_subnet=subnet,
+                ha_port=vip_port)
+        return configs
