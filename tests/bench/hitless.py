@@ -335,6 +335,22 @@ def changes_under_load(door, count):
         "old workers": len(workers) - 1, "differs from a fresh HAProxy": different, "p50 ms": p50, "p99 ms": p99}
 
 
+def request_to_traffic(door, count):
+    """Times from the request that replaces the only member to the first answer of the new one."""
+    members, times = door.backends.members["web"], []
+    for number in range(count + 1):
+        server = door.backends.web[number % 2]
+        members.clear()
+        members[number] = {"port": server.port, "weight": 1, "up": True, "id": amphora.new_id()}
+        began = time.monotonic()
+        door.apply()
+        while server_of(door.ports["web"], address=door.address) != server.name:
+            assert time.monotonic() < began + 10, "the new member gets no traffic"
+        if number:
+            times.append(time.monotonic() - began)
+    return percentiles(times)
+
+
 def memory_with_idle_connections(door, connections, changes):
     """What all HAProxy processes hold after some changes while clients come and stay: (MiB, old workers)."""
     door.apply()
@@ -401,6 +417,10 @@ def main():
                     f"{'kept' if row['same worker'] else 'replaced'}, {row['old workers']} old; "
                     f"{len(row['differs from a fresh HAProxy'])} servers differ from a fresh HAProxy; {row['actions']}",
                     flush=True)
+                traffic = kind(agent, Backends(random.Random(options.seed)))
+                row["traffic p50 ms"], row["traffic p99 ms"] = request_to_traffic(traffic, 50)
+                print(f"{row['door']:12} {how:8}    50 members replaced: traffic after p50 {row['traffic p50 ms']:.1f} ms, "
+                    f"p99 {row['traffic p99 ms']:.1f} ms", flush=True)
                 failed |= row["failed"] > 0 or bool(row["differs from a fresh HAProxy"])
                 failed |= runtime and (not row["same worker"] or row["old workers"] > 0 or row["closed while idle"] > 0)
             door = Definitions(agent, Backends(random.Random(options.seed)))
