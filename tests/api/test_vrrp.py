@@ -16,7 +16,7 @@ import amphora
 from netns import Namespace, need_namespaces, namespaces  # noqa: F401
 from octavia_driver import (Connection, OctaviaAgent, client_context,  # noqa: F401
     health_managers, make_controller, md5, tls_door)
-from processes import alive, command_line, free_port, processes_naming, wait_for
+from processes import alive, command_line, free_port, kill, processes_naming, wait_for
 
 KEEPALIVED = amphora.find_program("keepalived")
 TOOL = amphora.BUILD / "haproxy-vrrp-check"
@@ -237,7 +237,7 @@ def test_takeover_when_haproxy_stops_answering(served, note):
     assert not master.has_vip()
     # The first one comes back as the backup: nobody preempts.
     for pid in master.haproxy_pids():
-        os.kill(pid, signal.SIGCONT)
+        kill(pid, signal.SIGCONT)  # a worker may leave with the one before it
     wait_for(lambda: "Entering BACKUP STATE" in (master.vrrp / "octavia-keepalived.log").read_text().split(
         "Entering FAULT STATE")[-1], 20, "the first is well again")
     assert served.master() is backup
@@ -250,7 +250,7 @@ def test_takeover_when_haproxy_is_stopped(served, octavia, note):
     try:
         since = time.monotonic()
         for pid in master.haproxy_pids():
-            os.kill(pid, signal.SIGKILL)
+            kill(pid)
         seconds = served.wait_takeover(served.other(master), since, "HAProxy is gone")
         note(f"HAProxy is gone: the other amphora answers after {seconds:.1f} s (checked every second, two failures)")
     finally:
