@@ -1,8 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Random valid load balancers, as documents of PUT …/definition."""
 
+import os
 import random
 import string
+
+# The same load balancers each time, unless asked: a change that breaks something is then to blame. "random" draws new ones.
+SEED = os.environ.get("AMPHORAD_SEED") or "20261121"
+SEED = random.SystemRandom().getrandbits(32) if SEED == "random" else int(SEED)
 
 HEADERS = ["X-Forwarded-For", "X-Forwarded-Port", "X-Forwarded-Proto"]
 TLS_HEADERS = ["X-SSL-Client-Verify", "X-SSL-Client-Has-Cert", "X-SSL-Client-DN", "X-SSL-Client-CN", "X-SSL-Issuer",

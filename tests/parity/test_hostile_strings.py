@@ -7,19 +7,16 @@ AMPHORAD_SEED changes what is drawn (a number, or "random"), AMPHORAD_HOSTILE_CA
 
 import copy
 import os
-import random
 import re
 
 import pytest
 
 import configuration
 import generate
+from generate import SEED
 from pki import Authority, put_certificate
 
 CASES = int(os.environ.get("AMPHORAD_HOSTILE_CASES", "150"))
-# The same ones each time, unless asked: a change that breaks something is then to blame. AMPHORAD_SEED=random for new ones.
-SEED = os.environ.get("AMPHORAD_SEED") or "20261121"
-SEED = random.SystemRandom().getrandbits(32) if SEED == "random" else int(SEED)
 
 PIECES = ["\n", "\r", "\t", "\x1b", "\x7f", "\x85", "\u2028", " ", "  ", "'", "\"", "''", "\\", "\\\\", "\\n", "\\x0a", "\\'",
     "\\\"", "#", "# x", "$", "$HOME", "${HOME}", "${X-y}", "%", "%%", "%[src]", "%[env(HOME)]", "%{+Q}o", "%ci", "%20", "%0a", "{", "}",

@@ -13,15 +13,13 @@ import shutil
 import pytest
 
 import generate
+from generate import SEED
 from amphora import SOURCE
 from test_parity import LOG, Parity, octavia_rendering, put_certificates
 
 TEMPLATES = SOURCE / "templates"
 CASES = 250
 MUTATIONS = int(os.environ.get("AMPHORAD_PARITY_MUTATIONS", "12"))
-# The same ones each time, unless asked. AMPHORAD_SEED=random for new ones.
-SEED = os.environ.get("AMPHORAD_SEED") or "20261121"
-SEED = random.SystemRandom().getrandbits(32) if SEED == "random" else int(SEED)
 # What Octavia has no rendering of: extensions, and the file of an empty load balancer.
 EXTENSIONS = re.compile(r"proxy_options|check_send_proxy|accept_proxy|expect-proxy|client-hs|unique.id|stats_page|stats-page"
     r"|trusted_file|header_timeout|no log" + ("" if octavia_rendering.HAS_HSTS else "|hsts"))

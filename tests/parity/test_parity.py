@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Random load balancers, rendered by Octavia's own templates and by amphorad: the same but for what differences.py lists.
 
-AMPHORAD_SEED repeats a run, AMPHORAD_PARITY_CASES says how many load balancers there are.
+AMPHORAD_SEED draws others, AMPHORAD_PARITY_CASES says how many load balancers there are.
 """
 
 import concurrent.futures
 import os
-import random
 import re
 import subprocess
 
@@ -14,6 +13,7 @@ import pytest
 
 import configuration
 import generate
+from generate import SEED
 from amphora import HAPROXY, SOURCE
 from pki import Authority, put_certificate
 
@@ -21,9 +21,6 @@ octavia_rendering = pytest.importorskip("octavia_rendering", reason="python3-oct
 from differences import DIFFERENCES  # noqa: E402
 
 CASES = int(os.environ.get("AMPHORAD_PARITY_CASES", "2000"))
-# The same ones each time, unless asked: a change that breaks something is then to blame. AMPHORAD_SEED=random for new ones.
-SEED = os.environ.get("AMPHORAD_SEED") or "20261121"
-SEED = random.SystemRandom().getrandbits(32) if SEED == "random" else int(SEED)
 LOG = "/dev/log"
 
 

@@ -1,20 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """Random load balancers with listeners of UDP and SCTP, rendered by Octavia's own templates and by amphorad: the same but for what
-lvs.py lists. AMPHORAD_SEED repeats a run, AMPHORAD_PARITY_CASES says how many load balancers there are."""
+lvs.py lists. AMPHORAD_SEED draws others, AMPHORAD_PARITY_CASES says how many load balancers there are."""
 
 import difflib
 import os
-import random
 
 import pytest
 
 import amphora
 import generate
+from generate import SEED
 
 lvs = pytest.importorskip("lvs", reason="python3-octavia is not installed")
 
 CASES = int(os.environ.get("AMPHORAD_PARITY_CASES", "400"))
-SEED = int(os.environ.get("AMPHORAD_SEED") or random.SystemRandom().getrandbits(32))
 
 
 class Generator(generate.Generator):
