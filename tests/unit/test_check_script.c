@@ -23,7 +23,7 @@ static int setup(void **state)
 	struct place *place = calloc(1, sizeof(*place));
 
 	assert_non_null(place);
-	strcpy(place->directory, "/tmp/amphorad check-XXXXXX");
+	snprintf(place->directory, sizeof(place->directory), "/tmp/amphorad check-XXXXXX");
 	assert_non_null(mkdtemp(place->directory));
 	/* Quotes and blanks are an operator's right. */
 	snprintf(place->vrrp, sizeof(place->vrrp), "%s/it's vrrp", place->directory);
