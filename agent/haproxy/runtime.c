@@ -123,7 +123,8 @@ static int send_all(int fd, const char *data, size_t length, int64_t deadline)
 	return 0;
 }
 
-static int receive_all(int fd, int64_t deadline, struct text *reply)
+/* Appends what has come, or waits for it. Returns its length, 0 at the end. */
+static ssize_t receive_some(int fd, int64_t deadline, struct text *reply)
 {
 	char chunk[READ_CHUNK];
 
@@ -144,9 +145,18 @@ static int receive_all(int fd, int64_t deadline, struct text *reply)
 		if (reply->length + (size_t)n > RUNTIME_REPLY_LIMIT)
 			return -EFBIG;
 		text_append_bytes(reply, chunk, (size_t)n);
-		if (reply->failed)
-			return -ENOMEM;
+		return reply->failed ? -ENOMEM : n;
 	}
+}
+
+static int receive_all(int fd, int64_t deadline, struct text *reply)
+{
+	ssize_t n;
+
+	do
+		n = receive_some(fd, deadline, reply);
+	while (n > 0);
+	return (int)n;
 }
 
 /*
@@ -243,27 +253,11 @@ static bool ends_in_prompt(const struct text *reply)
 /* HAProxy writes nothing after the prompt before the next command. */
 static int receive_to_prompt(int fd, int64_t deadline, struct text *reply)
 {
-	char chunk[READ_CHUNK];
-
 	while (!ends_in_prompt(reply)) {
-		ssize_t n;
-		int r;
+		ssize_t n = receive_some(fd, deadline, reply);
 
-		r = wait_for(fd, POLLIN, deadline);
-		if (r < 0)
-			return r;
-		n = recv(fd, chunk, sizeof(chunk), 0);
-		if (n < 0 && (errno == EINTR || errno == EAGAIN))
-			continue;
-		if (n < 0)
-			return -errno;
-		if (n == 0)
-			return -ECONNRESET;
-		if (reply->length + (size_t)n > RUNTIME_REPLY_LIMIT)
-			return -EFBIG;
-		text_append_bytes(reply, chunk, (size_t)n);
-		if (reply->failed)
-			return -ENOMEM;
+		if (n <= 0)
+			return n < 0 ? (int)n : -ECONNRESET;
 	}
 	text_truncate(reply, reply->length - strlen(prompt));
 	return 0;
