@@ -184,8 +184,8 @@ static void compare(struct unit *u, const struct bus_unit_state *state, struct r
 		report_end(u, state, queue);
 	if (state->up && u->unit.master.pid != 0 && u->unit.master.pid != u->told)
 		report_restart(u, state, queue);
-	/* One that has begun may still do well. */
-	else if (!state->up && state->main_pid == 0 && !u->stopped && state->restarts > u->n_ended)
+	/* A restart is counted when it is queued; it may still do well until the unit waits again. */
+	else if ((state->waits || state->ended) && !u->stopped && state->restarts > u->n_ended)
 		report_failure(u, state, queue);
 }
 

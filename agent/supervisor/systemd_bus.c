@@ -62,15 +62,6 @@ int bus_unit_path(const char *unit, char **ret_path)
 	return sd_bus_path_encode(MANAGER_PATH "/unit", unit, ret_path);
 }
 
-static int get_number(sd_bus *bus, const char *path, const char *property, char type, void *ret,
-	struct error *err)
-{
-	_cleanup_bus_error_ sd_bus_error why = SD_BUS_ERROR_NULL;
-	int r = sd_bus_get_property_trivial(bus, SYSTEMD, path, SERVICE, property, &why, type, ret);
-
-	return r < 0 ? failed(err, r, &why, property) : 0;
-}
-
 static int get_string(sd_bus *bus, const char *path, const char *interface, const char *property,
 	char **ret, struct error *err)
 {
@@ -80,34 +71,80 @@ static int get_string(sd_bus *bus, const char *path, const char *interface, cons
 	return r < 0 ? failed(err, r, &why, property) : 0;
 }
 
+/* The properties of a unit and of a service that make its state. */
+struct properties {
+	const char *active, *sub; /* the reply's */
+	uint32_t job;             /* 0: none is queued or runs */
+	uint32_t main_pid, restarts;
+	uint64_t restart_us, started_us;
+};
+
+static int read_property(sd_bus_message *reply, const char *name, struct properties *p)
+{
+	const struct {
+		const char *name, *type;
+		void *ret;
+	} wanted[] = {
+		{"ActiveState", "s", &p->active},
+		{"SubState", "s", &p->sub},
+		{"MainPID", "u", &p->main_pid},
+		{"NRestarts", "u", &p->restarts},
+		{"RestartUSec", "t", &p->restart_us},
+		{"ExecMainStartTimestampMonotonic", "t", &p->started_us},
+	};
+
+	if (streq(name, "Job"))
+		return sd_bus_message_read(reply, "v", "(uo)", &p->job, NULL);
+	for (size_t i = 0; i < ELEMENTSOF(wanted); i++)
+		if (streq(name, wanted[i].name))
+			return sd_bus_message_read(reply, "v", wanted[i].type, wanted[i].ret);
+	return sd_bus_message_skip(reply, "v");
+}
+
+static int read_properties(sd_bus_message *reply, struct properties *ret)
+{
+	const char *name;
+	int r;
+
+	r = sd_bus_message_enter_container(reply, 'a', "{sv}");
+	while (r >= 0 && (r = sd_bus_message_enter_container(reply, 'e', "sv")) > 0) {
+		r = sd_bus_message_read(reply, "s", &name);
+		if (r >= 0)
+			r = read_property(reply, name, ret);
+		if (r >= 0)
+			r = sd_bus_message_exit_container(reply);
+	}
+	return r;
+}
+
+/* In one call, whose reply is of one moment: a number of restarts that is newer than the process
+ * next to it looks like a restart that failed. No interface means those of all. */
 int bus_read_state(
 	struct sd_bus *bus, const char *path, struct bus_unit_state *ret, struct error *err)
 {
-	_cleanup_free_ char *active = NULL;
-	uint64_t restart_us = 0, started_us = 0;
-	uint32_t main_pid = 0, restarts = 0;
+	_cleanup_bus_error_ sd_bus_error why = SD_BUS_ERROR_NULL;
+	_cleanup_message_ sd_bus_message *reply = NULL;
+	struct properties p = {0};
 	int r;
 
-	r = get_string(bus, path, UNIT, "ActiveState", &active, err);
-	if (r == 0)
-		r = get_number(bus, path, "MainPID", 'u', &main_pid, err);
-	if (r == 0)
-		r = get_number(bus, path, "NRestarts", 'u', &restarts, err);
-	if (r == 0)
-		r = get_number(bus, path, "RestartUSec", 't', &restart_us, err);
-	if (r == 0)
-		r = get_number(bus, path, "ExecMainStartTimestampMonotonic", 't', &started_us, err);
+	r = sd_bus_call_method(bus, SYSTEMD, path, "org.freedesktop.DBus.Properties", "GetAll",
+		&why, &reply, "s", "");
+	if (r >= 0)
+		r = read_properties(reply, &p);
+	if (r >= 0 && (!p.active || !p.sub))
+		r = -EBADMSG;
 	if (r < 0)
-		return r;
+		return failed(err, r, &why, "the state of the unit");
 	*ret = (struct bus_unit_state){
-		.main_pid = (pid_t)main_pid,
-		.restarts = restarts,
-		.up = streq(active, "active") || streq(active, "reloading"),
-		.ended = streq(active, "inactive") || streq(active, "failed"),
-		.restart_delay_ms = restart_us / usec_per_ms > INT32_MAX
+		.main_pid = (pid_t)p.main_pid,
+		.restarts = p.restarts,
+		.up = streq(p.active, "active") || streq(p.active, "reloading"),
+		.ended = streq(p.active, "inactive") || streq(p.active, "failed"),
+		.waits = streq(p.sub, "auto-restart") && p.job == 0,
+		.restart_delay_ms = p.restart_us / usec_per_ms > INT32_MAX
 					    ? INT32_MAX
-					    : (int)(restart_us / usec_per_ms),
-		.started_us = started_us,
+					    : (int)(p.restart_us / usec_per_ms),
+		.started_us = p.started_us,
 	};
 	return 0;
 }

@@ -32,6 +32,7 @@ struct bus_unit_state {
 	unsigned restarts; /* automatic ones since it was started by someone */
 	bool up;           /* active, or reloading */
 	bool ended;        /* inactive or failed: systemd does nothing about it */
+	bool waits;        /* for the time of the next try: none has begun, nor is one queued */
 	int restart_delay_ms;
 	uint64_t started_us; /* of the last main process, CLOCK_MONOTONIC; 0: none yet */
 };

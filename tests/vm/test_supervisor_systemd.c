@@ -36,6 +36,7 @@ enum {
 	PORT = 8080,
 	EVENTS_MAX = 64,
 	PARALLEL = 4,
+	KILLS = 8,
 };
 
 #define BASE_PATH "/var/lib/octavia"
@@ -711,7 +712,8 @@ static void test_killed(void **state)
 	struct fixture *f = *state;
 	pid_t worker = start(f), pid = ops(f)->pid(f->unit);
 
-	for (unsigned i = 1; i <= 2; i++) {
+	/* Often: a look may fall between systemd's counting a restart and its doing it. */
+	for (unsigned i = 1; i <= KILLS; i++) {
 		assert_int_equal(kill(pid, SIGKILL), 0);
 		wait_gone(pid);
 		assert_int_equal(ops(f)->pid(f->unit), 0);
@@ -727,7 +729,7 @@ static void test_killed(void **state)
 		worker = wait_serving(f, worker);
 	}
 	settle(f);
-	assert_int_equal(f->n_events, 4);
+	assert_int_equal(f->n_events, 2 * KILLS);
 	reload(f);
 	wait_serving(f, worker);
 }
