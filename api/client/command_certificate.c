@@ -87,8 +87,6 @@ static int add(struct client *client, char *const *arguments, size_t n_arguments
 		.method = "PUT", .path = path, .content_type = "application/x-pem-file"};
 	int status;
 
-	if (n_arguments < 2)
-		return usage(client, "certificate add needs NAME FILE|-...");
 	status = certificate_path(client, arguments[0], path);
 	for (size_t i = 1; status == CLIENT_OK && i < n_arguments; i++)
 		status = append_file(client, arguments[i], &pem);
@@ -109,14 +107,13 @@ static int add(struct client *client, char *const *arguments, size_t n_arguments
 	return client_print(client, &out);
 }
 
-static int list(struct client *client, _unused_ char *const *arguments, size_t n_arguments)
+static int list(
+	struct client *client, _unused_ char *const *arguments, _unused_ size_t n_arguments)
 {
 	_cleanup_(json_decrefp) json_t *reply = NULL;
 	_cleanup_text_ struct text out = TEXT_INIT;
 	int status;
 
-	if (n_arguments > 0)
-		return usage(client, "certificate list takes no argument");
 	status = client_get_json(client, COLLECTION, "certificates", &reply);
 	if (status != CLIENT_OK)
 		return status;
@@ -131,15 +128,13 @@ static int list(struct client *client, _unused_ char *const *arguments, size_t n
 	return client_print(client, &out);
 }
 
-static int show(struct client *client, char *const *arguments, size_t n_arguments)
+static int show(struct client *client, char *const *arguments, _unused_ size_t n_arguments)
 {
 	_cleanup_(json_decrefp) json_t *reply = NULL;
 	_cleanup_text_ struct text out = TEXT_INIT;
 	char path[PATH_BYTES];
 	int status;
 
-	if (n_arguments != 1)
-		return usage(client, "certificate show needs one NAME");
 	status = certificate_path(client, arguments[0], path);
 	if (status == CLIENT_OK)
 		status = client_get_json(client, path, "certificate", &reply);
@@ -174,8 +169,6 @@ static int remove_all(struct client *client, char *const *arguments, size_t n_ar
 {
 	int worst = CLIENT_OK;
 
-	if (n_arguments == 0)
-		return usage(client, "certificate remove needs NAME...");
 	for (size_t i = 0; i < n_arguments; i++) {
 		int status = remove_one(client, arguments[i]);
 
@@ -184,15 +177,44 @@ static int remove_all(struct client *client, char *const *arguments, size_t n_ar
 	return worst;
 }
 
-int command_certificate(struct client *client, char *const *arguments, size_t n_arguments)
-{
-	static const struct {
-		const char *name;
-		int (*run)(struct client *client, char *const *arguments, size_t n_arguments);
-	} actions[] = {{"add", add}, {"list", list}, {"show", show}, {"remove", remove_all}};
-
-	for (size_t i = 0; i < ELEMENTSOF(actions); i++)
-		if (streq(arguments[0], actions[i].name))
-			return actions[i].run(client, arguments + 1, n_arguments - 1);
-	return usage(client, "certificate needs an action: add, list, show or remove");
-}
+const struct command certificate_actions[] = {
+	{
+		.name = "certificate add",
+		.arguments = "NAME FILE|-...",
+		.summary = "store or replace one",
+		.description =
+			"Stores PEM files under a name: a certificate with its private key and its\n"
+			"chain, in any order; or authorities; or revocation lists. Load balancers that\n"
+			"use it get it at once, or everything stays as it was.",
+		.min_arguments = 2,
+		.max_arguments = SIZE_MAX,
+		.run = add,
+	},
+	{
+		.name = "certificate list",
+		.arguments = "",
+		.summary = "all of them, and how long they are valid",
+		.description = "Lists the certificates, until when they are valid and how often they\n"
+			       "are used.",
+		.run = list,
+	},
+	{
+		.name = "certificate show",
+		.arguments = "NAME",
+		.summary = "what one says, and who uses it",
+		.description = "Shows what a certificate says and who uses it; never its key.",
+		.min_arguments = 1,
+		.max_arguments = 1,
+		.run = show,
+	},
+	{
+		.name = "certificate remove",
+		.arguments = "NAME...",
+		.summary = "remove what nobody uses",
+		.description = "Removes certificates that no load balancer uses.",
+		.min_arguments = 1,
+		.max_arguments = SIZE_MAX,
+		.run = remove_all,
+	},
+	{.name = NULL},
+};

@@ -1,9 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* The commands' bodies; the table that names them is in main.c. All return an enum exit_status. */
+/* The commands' table (command_table.c) and bodies. All return an enum exit_status. */
 
 #include "api/client/client.h"
+
+#define CLIENT_SOCKET "/run/amphorad/amphorad.sock"
+
+/* Both end in a row without a name. */
+extern const struct option_row client_options[];
+extern const struct command client_commands[];
+extern const struct command certificate_actions[];
 
 int command_apply(struct client *client, char *const *arguments, size_t n_arguments);
 int command_diff(struct client *client, char *const *arguments, size_t n_arguments);
@@ -13,6 +20,5 @@ int command_show(struct client *client, char *const *arguments, size_t n_argumen
 int command_status(struct client *client, char *const *arguments, size_t n_arguments);
 int command_stats(struct client *client, char *const *arguments, size_t n_arguments);
 int command_config(struct client *client, char *const *arguments, size_t n_arguments);
-int command_certificate(struct client *client, char *const *arguments, size_t n_arguments);
 int command_heartbeat(struct client *client, char *const *arguments, size_t n_arguments);
 int command_version(struct client *client, char *const *arguments, size_t n_arguments);

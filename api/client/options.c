@@ -21,6 +21,14 @@ struct parser {
 	char shorts[2 * MAX_ROWS + 3];
 };
 
+static bool has_row(const struct parser *p, const char *name)
+{
+	for (size_t i = 0; i < p->n_rows; i++)
+		if (streq(p->rows[i]->name, name))
+			return true;
+	return false;
+}
+
 static void build(struct parser *p, const struct option_row *const *tables, bool until_argument)
 {
 	size_t used = 0;
@@ -33,6 +41,8 @@ static void build(struct parser *p, const struct option_row *const *tables, bool
 			int has_argument =
 				row->type == OPTION_FLAG ? no_argument : required_argument;
 
+			if (has_row(p, row->name))
+				continue;
 			assert(p->n_rows < MAX_ROWS);
 			p->longs[p->n_rows] = (struct option){
 				row->name, has_argument, NULL, LONG_ONLY + (int)p->n_rows};
@@ -170,13 +180,20 @@ static void append_options(
 	}
 }
 
-void options_help(const struct command *commands, const struct option_row *global,
-	const struct terminal *terminal, struct text *out)
+const struct command *options_find_command(
+	const struct command *commands, const struct command *command, const char *name)
 {
-	text_append(out,
-		"Usage: amphoractl [OPTION...] COMMAND [ARGUMENT...]\n\n"
-		"Applies load-balancer definitions to amphorad and shows what is running.\n\n"
-		"Commands:\n");
+	size_t length = command ? strlen(command->name) + 1 : 0;
+
+	for (const struct command *row = commands; row && row->name; row++)
+		if (streq(row->name + length, name))
+			return row;
+	return NULL;
+}
+
+static void append_commands(
+	const struct terminal *terminal, struct text *out, const struct command *commands)
+{
 	for (const struct command *command = commands; command->name; command++) {
 		_cleanup_text_ struct text item = TEXT_INIT;
 
@@ -185,6 +202,16 @@ void options_help(const struct command *commands, const struct option_row *globa
 			text_printf(&item, " %s", command->arguments);
 		append_item(terminal, out, text_peek(&item), command->summary);
 	}
+}
+
+void options_help(const struct command *commands, const struct option_row *global,
+	const struct terminal *terminal, struct text *out)
+{
+	text_append(out,
+		"Usage: amphoractl [OPTION...] COMMAND [ARGUMENT...]\n\n"
+		"Applies load-balancer definitions to amphorad and shows what is running.\n\n"
+		"Commands:\n");
+	append_commands(terminal, out, commands);
 	text_append(out, "\nOptions, before or after the command:\n");
 	append_options(terminal, out, global);
 	text_append(out,
@@ -198,6 +225,11 @@ void options_command_help(
 		command->options ? " [OPTION...]" : "", *command->arguments ? " " : "",
 		command->arguments);
 	text_printf(out, "%s\n", command->description);
+	if (command->actions) {
+		text_append(out, "\nActions:\n");
+		append_commands(terminal, out, command->actions);
+		text_printf(out, "\n\"amphoractl %s ACTION --help\" says more.\n", command->name);
+	}
 	if (command->options) {
 		text_append(out, "\nOptions of this command:\n");
 		append_options(terminal, out, command->options);

@@ -51,25 +51,40 @@ struct option_row {
 	const char *const *names; /* NULL-terminated */
 };
 
+/* For the rows: what an option is, and the member of struct options that it goes to. */
+#define OPTION_VALUE(member) .offset = offsetof(struct options, member)
+#define FLAG(member) .type = OPTION_FLAG, OPTION_VALUE(member)
+#define STRING(member) .type = OPTION_STRING, OPTION_VALUE(member)
+#define NUMBER(member, low, high) \
+	.type = OPTION_NUMBER, OPTION_VALUE(member), .minimum = (low), .maximum = (high)
+#define CHOICE(member, words) .type = OPTION_CHOICE, OPTION_VALUE(member), .names = (words)
+
 struct client;
 
 struct command {
-	const char *name;
+	const char *name;                 /* of an action with that of its command: "member add" */
 	const char *arguments;            /* "FILE|-" */
 	const char *summary;              /* half a sentence */
 	const char *description;          /* lines of at most 80 columns */
 	const struct option_row *options; /* its own; ends in a row without a name. NULL: none */
 	size_t min_arguments, max_arguments;
 	int (*run)(struct client *client, char *const *arguments, size_t n_arguments);
+	/* What it does is the next word's matter; ends in a row without a name. NULL: run it. */
+	const struct command *actions;
 };
 
 /*
  * Parses argv[1] and what follows with getopt_long(3). "tables" is NULL-terminated. With
  * "until_argument" it stops at the first that is no option, otherwise options and arguments may be
- * mixed (and argv is reordered). *ret_first is the index of the first argument. ERROR_INVALID.
+ * mixed (and argv is reordered). *ret_first is the index of the first argument. Of options of one
+ * name, that of the first table counts. ERROR_INVALID.
  */
 int options_parse(const struct option_row *const *tables, bool until_argument, int argc,
 	char **argv, struct options *options, int *ret_first, struct error *err);
+
+/* The row of that name, or of the action of that name if "command" is not NULL; NULL: none. */
+const struct command *options_find_command(
+	const struct command *commands, const struct command *command, const char *name);
 
 /* The help of the whole program. "commands" ends in a row without a name. */
 void options_help(const struct command *commands, const struct option_row *global,

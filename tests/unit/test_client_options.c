@@ -41,6 +41,11 @@ static const struct option_row own[] = {
 	{.name = NULL},
 };
 
+static const struct command actions[] = {
+	{.name = "member add", .arguments = "POOL", .summary = "adds", .description = "Adds."},
+	{.name = NULL},
+};
+
 static const struct command commands[] = {
 	{.name = "apply",
 		.arguments = "FILE",
@@ -48,6 +53,11 @@ static const struct command commands[] = {
 		.description = "Does it.",
 		.options = own},
 	{.name = "list", .arguments = "", .summary = "lists", .description = "Lists."},
+	{.name = "member",
+		.arguments = "ACTION...",
+		.summary = "members",
+		.description = "Members.",
+		.actions = actions},
 	{.name = NULL},
 };
 
@@ -143,6 +153,44 @@ static void help_comes_from_the_tables(_unused_ void **state)
 		"Options of every command: amphoractl --help\n");
 }
 
+static void actions_belong_to_their_command(_unused_ void **state)
+{
+	static const struct terminal terminal = {0};
+	const struct command *member = options_find_command(commands, NULL, "member");
+	_cleanup_text_ struct text out = TEXT_INIT;
+
+	assert_ptr_equal(member, &commands[2]);
+	assert_null(options_find_command(commands, NULL, "add"));
+	assert_ptr_equal(options_find_command(member->actions, member, "add"), &actions[0]);
+	assert_null(options_find_command(member->actions, member, "member add"));
+	assert_null(options_find_command(member->actions, member, ""));
+	options_command_help(member, &terminal, &out);
+	assert_non_null(strstr(text_peek(&out), "Actions:\n  member add POOL             adds\n"));
+}
+
+/* "timeout" is in both tables: that of the first one gets the value. */
+static void the_first_table_counts(_unused_ void **state)
+{
+	static const struct option_row nearer[] = {
+		{.name = "timeout",
+			.argument = "SECONDS",
+			.type = OPTION_NUMBER,
+			MEMBER(count),
+			.minimum = 0,
+			.maximum = 600,
+			.help = "other time"},
+		{.name = NULL},
+	};
+	const struct option_row *const tables[] = {nearer, global, NULL};
+	char *argv[] = {(char *)"program", (char *)"--timeout=600", NULL};
+	struct options options = {.timeout_s = 3};
+	int first = 0;
+
+	assert_int_equal(options_parse(tables, false, 2, argv, &options, &first, NULL), 0);
+	assert_int_equal(options.count, 600);
+	assert_int_equal(options.timeout_s, 3);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -150,6 +198,8 @@ int main(void)
 		cmocka_unit_test(stops_at_the_command),
 		cmocka_unit_test(refuses_bad_options),
 		cmocka_unit_test(help_comes_from_the_tables),
+		cmocka_unit_test(actions_belong_to_their_command),
+		cmocka_unit_test(the_first_table_counts),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * amphoractl's commands and the options of all of them. A family of commands has its own table of
+ * actions, beside what they do.
+ */
+
+#include "api/client/commands.h"
+
+enum {
+	MAX_TIMEOUT_S = 24 * 60 * 60,
+	MAX_COUNT = 1000 * 1000,
+};
+
+const struct option_row client_options[] = {
+	{.name = "socket",
+		.letter = 's',
+		.argument = "PATH",
+		STRING(socket_path),
+		.help = "amphorad's socket; default: $AMPHORAD_SOCKET or\n" CLIENT_SOCKET},
+	{.name = "url",
+		.letter = 'u',
+		.argument = "URL",
+		STRING(url),
+		.help = "http://HOST:PORT or https://HOST:PORT instead;\ndefault: $AMPHORAD_URL"},
+	{.name = "cert",
+		.argument = "FILE",
+		STRING(certificate),
+		.help = "client certificate for https (PEM)"},
+	{.name = "key",
+		.argument = "FILE",
+		STRING(key),
+		.help = "its key (PEM), if it is not in the same file"},
+	{.name = "cacert",
+		.argument = "FILE",
+		STRING(ca_certificate),
+		.help = "authority that signed the server's certificate (PEM)"},
+	{.name = "timeout",
+		.letter = 't',
+		.argument = "SECONDS",
+		NUMBER(timeout_s, 1, MAX_TIMEOUT_S),
+		.help = "how long a request may take; default: 60"},
+	{.name = "json", .letter = 'j', FLAG(json), .help = "print JSON, for programs"},
+	{.name = "color",
+		.argument = "auto|always|never",
+		CHOICE(colour, colour_when_names),
+		.help = "colours; auto: on a terminal, unless NO_COLOR is set"},
+	{.name = "quiet",
+		.letter = 'q',
+		FLAG(quiet),
+		.help = "print no notes and no reports of success"},
+	{.name = "help",
+		.letter = 'h',
+		FLAG(help),
+		.help = "print this help; after a command, its own"},
+	{.name = "version", .letter = 'V', FLAG(version), .help = "print the version"},
+	{.name = NULL},
+};
+
+#define ID_OPTION                                                             \
+	{                                                                     \
+		.name = "id", .argument = "UUID", STRING(id),                 \
+		.help = "id of the load balancer, for a document without one" \
+	}
+
+static const struct option_row apply_options[] = {
+	ID_OPTION,
+	{.name = "if-match",
+		.argument = "REVISION",
+		STRING(if_match),
+		.help = "only if this is still the revision (see \"show\")"},
+	{.name = NULL},
+};
+
+static const struct option_row diff_options[] = {
+	ID_OPTION,
+	{.name = NULL},
+};
+
+static const struct option_row show_options[] = {
+	{.name = "definition",
+		FLAG(definition),
+		.help = "print the whole definition, as \"apply\" takes it"},
+	{.name = NULL},
+};
+
+static const struct option_row heartbeat_options[] = {
+	{.name = "decode", FLAG(decode), .help = "decode a message from FILE or standard input"},
+	{.name = "key-file",
+		.argument = "FILE",
+		STRING(key_file),
+		.help = "file with the heartbeat_key, to check the signature"},
+	{.name = "listen",
+		.argument = "ADDRESS:PORT",
+		STRING(listen),
+		.help = "receive messages on this UDP address"},
+	{.name = "count",
+		.argument = "N",
+		NUMBER(count, 1, MAX_COUNT),
+		.help = "how many to receive; default: 1"},
+	{.name = NULL},
+};
+
+const struct command client_commands[] = {
+	{
+		.name = "apply",
+		.arguments = "FILE|-",
+		.summary = "create or replace a load balancer",
+		.description =
+			"Sends a definition, {\"loadbalancer\": {…}}, and prints what was done: "
+			"the new\n"
+			"revision, how HAProxy got it (none, runtime, reload or start), and why.\n"
+			"The same document again changes nothing. A document without an id gets "
+			"one that\n"
+			"is derived from its name. A change that fails leaves everything as it "
+			"was.",
+		.options = apply_options,
+		.min_arguments = 1,
+		.max_arguments = 1,
+		.run = command_apply,
+	},
+	{
+		.name = "diff",
+		.arguments = "FILE|-",
+		.summary = "what \"apply\" would change",
+		.description = "Lets amphorad render the definition, check it with HAProxy and "
+			       "plan the change,\n"
+			       "and prints the plan, HAProxy's verdict and the changes of "
+			       "haproxy.cfg. Nothing is\n"
+			       "changed. Exit status: 0 nothing would change, 1 something would, 2 "
+			       "an error.",
+		.options = diff_options,
+		.min_arguments = 1,
+		.max_arguments = 1,
+		.run = command_diff,
+	},
+	{
+		.name = "list",
+		.arguments = "",
+		.summary = "the load balancers",
+		.description = "Lists all load balancers.",
+		.run = command_list,
+	},
+	{
+		.name = "show",
+		.arguments = "ID|NAME",
+		.summary = "the fields of a load balancer",
+		.description =
+			"Shows the fields of a load balancer and the revision of its definition.",
+		.options = show_options,
+		.min_arguments = 1,
+		.max_arguments = 1,
+		.run = command_show,
+	},
+	{
+		.name = "status",
+		.arguments = "[ID|NAME]",
+		.summary = "what is up: listeners, pools, members",
+		.description = "Shows the operating status of one load balancer, or of all, as a "
+			       "tree down to the\n"
+			       "members.",
+		.max_arguments = 1,
+		.run = command_status,
+	},
+	{
+		.name = "stats",
+		.arguments = "[ID|NAME]",
+		.summary = "connections, bytes and errors",
+		.description =
+			"Shows the counters of one load balancer, or of all, and of their "
+			"listeners. They\n"
+			"go on counting over reloads and restarts. --json has the exact numbers.",
+		.max_arguments = 1,
+		.run = command_stats,
+	},
+	{
+		.name = "config",
+		.arguments = "ID|NAME",
+		.summary = "its haproxy.cfg",
+		.description = "Prints the HAProxy configuration that amphorad rendered for a load "
+			       "balancer.",
+		.min_arguments = 1,
+		.max_arguments = 1,
+		.run = command_config,
+	},
+	{
+		.name = "delete",
+		.arguments = "ID|NAME...",
+		.summary = "stop and remove load balancers",
+		.description = "Stops load balancers and removes all that belongs to them. If one "
+			       "of the names is\n"
+			       "unknown or not unique, nothing is deleted.",
+		.min_arguments = 1,
+		.max_arguments = SIZE_MAX,
+		.run = command_delete,
+	},
+	{
+		.name = "certificate",
+		.arguments = "ACTION...",
+		.summary = "certificates that definitions refer to",
+		.description = "Adds, lists, shows and removes certificates of the agent's store.",
+		.actions = certificate_actions,
+	},
+	{
+		.name = "heartbeat",
+		.arguments = "[FILE|-]",
+		.summary = "decode health messages, for debugging",
+		.description = "Prints the JSON in a heartbeat, the UDP message that amphorad "
+			       "sends to Octavia's\n"
+			       "health manager. Asks no server. Without a key the signature is not "
+			       "checked.",
+		.options = heartbeat_options,
+		.max_arguments = 1,
+		.run = command_heartbeat,
+	},
+	{
+		.name = "version",
+		.arguments = "",
+		.summary = "print the version",
+		.description = "Prints the version of amphoractl.",
+		.run = command_version,
+	},
+	{.name = NULL},
+};
