@@ -7,6 +7,8 @@
 #include "agent/agent.h"
 #include "agent/base/fileio.h"
 #include "agent/base/text.h"
+#include "agent/haproxy/runtime.h"
+#include "agent/health/activity.h"
 #include "agent/keepalived/lvs_config.h"
 
 enum { CONFIG_LIMIT = 16 * 1024 * 1024 };
@@ -116,6 +118,49 @@ int targets_snapshot(const struct agent *agent, struct instance *instance, int64
 	if (r == 0)
 		*ret = TAKE_PTR(snapshot);
 	return r;
+}
+
+static int add_haproxy(struct instance *instance, json_t *activity)
+{
+	_cleanup_(health_target_done) struct health_target target = {0};
+	_cleanup_sample_ struct haproxy_sample sample = HAPROXY_SAMPLE_INIT;
+
+	if (agent_health_target(instance, &target) < 0)
+		return -ENOMEM;
+	if (!instance_should_run(instance) || sample_take_servers(&target, RUNTIME_TIMEOUT_MS, &sample, NULL) < 0)
+		return 0;
+	return activity_add_haproxy(activity, &sample, target.leaving, target.n_leaving);
+}
+
+static int add_lvs(const struct agent *agent, const struct keepalived_listener *listener, json_t *activity)
+{
+	const struct lvs_source source = {listener->config_file, listener->check_pid_file,
+		agent->keepalived_settings.network_namespace};
+	_cleanup_lvs_sample_ struct lvs_sample sample = LVS_SAMPLE_INIT;
+
+	return lvs_take(&source, &sample, NULL) < 0 ? 0 : activity_add_lvs(activity, &sample);
+}
+
+int targets_activity(const struct agent *agent, struct instance *instance, json_t **ret, struct error *err)
+{
+	struct keepalived_listener *listeners = NULL;
+	json_auto_t *activity = activity_new();
+	size_t n = 0;
+	int r;
+
+	if (!activity)
+		return error_set_errno(err, -ENOMEM, "activity");
+	r = add_haproxy(instance, activity);
+	if (r == 0)
+		r = keepalived_list_lvs(agent->keepalived, &listeners, &n);
+	for (size_t i = 0; r == 0 && i < n; i++)
+		if (is_of(instance->id, &listeners[i]))
+			r = add_lvs(agent, &listeners[i], activity);
+	keepalived_listeners_free(listeners, n);
+	if (r < 0)
+		return error_set_errno(err, r, "activity");
+	*ret = TAKE_PTR(activity);
+	return 0;
 }
 
 void targets_forget_lvs(void *userdata, const char *listener_id)

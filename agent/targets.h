@@ -9,6 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <jansson.h>
+
 struct agent;
 struct error;
 struct health_snapshot;
@@ -28,6 +30,9 @@ int targets_list_sockets(void *userdata, const char *leaving, char ***ret_socket
 /* What HAProxy and, for its listeners of UDP and SCTP, IPVS say of one load balancer; see health_snapshot(). */
 int targets_snapshot(const struct agent *agent, struct instance *instance, int64_t max_age_ms,
 	struct health_snapshot **ret, struct error *err);
+
+/* What goes on in it now (health/activity.h), asked in this moment. A HAProxy or IPVS that does not answer is no error. */
+int targets_activity(const struct agent *agent, struct instance *instance, json_t **ret, struct error *err);
 
 /* What was counted of an LVS listener that is gone is forgotten. */
 void targets_forget_lvs(void *userdata, const char *listener_id);

@@ -154,6 +154,20 @@ static int read_revision(int folder_fd, const char *lb_id, int64_t revision, str
 	return 0;
 }
 
+int store_read_revision(
+	int lb_dir_fd, const char *lb_id, int64_t revision, struct stored_definition *ret, struct error *err)
+{
+	_cleanup_close_ int folder_fd = openat(lb_dir_fd, FOLDER, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	char name[32];
+
+	if (folder_fd < 0 && errno != ENOENT)
+		return error_set_errno(err, -errno, FOLDER);
+	snprintf(name, sizeof(name), NAME_FORMAT, revision);
+	if (folder_fd < 0 || faccessat(folder_fd, name, F_OK, 0) < 0)
+		return error_set(err, ERROR_NOT_FOUND, NULL, "Revision %" PRId64 " is not kept.", revision);
+	return read_revision(folder_fd, lb_id, revision, ret, err);
+}
+
 static void set_aside(int folder_fd, const char *lb_id, int64_t revision, const struct error *problem)
 {
 	char name[32], aside[48];

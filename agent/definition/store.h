@@ -31,6 +31,10 @@ void store_now(char ret[STORE_TIME_SIZE]);
  * person to look at. "lb_dir_fd" is the load balancer's folder. */
 int store_read_current(int lb_dir_fd, const char *lb_id, struct stored_definition *ret, struct error *err);
 
+/* One revision as it was. ERROR_NOT_FOUND if it is not kept (any more). */
+int store_read_revision(
+	int lb_dir_fd, const char *lb_id, int64_t revision, struct stored_definition *ret, struct error *err);
+
 /* Writes the revision and removes those that are too old. */
 int store_write(int lb_dir_fd, const struct stored_definition *stored, struct error *err);
 

@@ -8,11 +8,13 @@
 
 enum {
 	FIELDS_MAX = 1024, /* 2.6 has about 120 columns */
+	NO_FIELD = FIELDS_MAX,
 };
 
 enum column_type {
 	COLUMN_STRING,
 	COLUMN_NUMBER,
+	COLUMN_OPTIONAL, /* a number, 0 where there is no such column */
 	COLUMN_KIND,
 };
 
@@ -28,6 +30,7 @@ static const struct column {
 	{"bin", COLUMN_NUMBER, offsetof(struct stats_row, bytes_in)},
 	{"bout", COLUMN_NUMBER, offsetof(struct stats_row, bytes_out)},
 	{"ereq", COLUMN_NUMBER, offsetof(struct stats_row, request_errors)},
+	{"req_tot", COLUMN_OPTIONAL, offsetof(struct stats_row, requests)},
 	{"status", COLUMN_STRING, offsetof(struct stats_row, status)},
 	{"weight", COLUMN_NUMBER, offsetof(struct stats_row, weight)},
 	{"type", COLUMN_KIND, offsetof(struct stats_row, kind)},
@@ -130,6 +133,10 @@ static int read_header(struct parser *parser, struct error *err)
 
 		while (field < n_fields && !streq(parser->fields[field], columns[i].name))
 			field++;
+		if (field == n_fields && columns[i].type == COLUMN_OPTIONAL) {
+			parser->index_of[i] = NO_FIELD;
+			continue;
+		}
 		if (field == n_fields)
 			return error_set(err, ERROR_INTERNAL, NULL,
 				"\"show stat\", line 1: the column \"%s\" is missing",
@@ -163,10 +170,12 @@ static int read_row(
 	bool known = true;
 
 	for (size_t i = 0; i < ELEMENTSOF(columns); i++) {
-		char *field = parser->fields[parser->index_of[i]];
-		char *target = (char *)&row + columns[i].offset;
+		char *field, *target = (char *)&row + columns[i].offset;
 		int64_t number = 0;
 
+		if (parser->index_of[i] == NO_FIELD)
+			continue;
+		field = parser->fields[parser->index_of[i]];
 		if (columns[i].type == COLUMN_STRING) {
 			memcpy(target, &field, sizeof(field));
 			continue;
@@ -175,7 +184,7 @@ static int read_row(
 			return error_set(err, ERROR_INTERNAL, NULL,
 				"\"show stat\", line %u: \"%s\" is no number", parser->line,
 				columns[i].name);
-		if (columns[i].type == COLUMN_NUMBER) {
+		if (columns[i].type != COLUMN_KIND) {
 			memcpy(target, &number, sizeof(number));
 			continue;
 		}

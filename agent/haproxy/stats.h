@@ -31,6 +31,7 @@ struct stats_row {
 	int64_t current_sessions; /* scur */
 	int64_t total_sessions;   /* stot */
 	int64_t request_errors;   /* ereq */
+	int64_t requests;         /* req_tot: HTTP requests of frontends and backends */
 };
 
 struct stats_table {
@@ -40,7 +41,8 @@ struct stats_table {
 };
 
 /* Takes "csv" (malloc'ed; owned by the table or freed on failure). Missing columns and rows that
- * are cut short are errors (ERROR_INTERNAL with a line number); missing numbers count as 0. */
+ * are cut short are errors (ERROR_INTERNAL with a line number), but "req_tot"; missing numbers count as
+ * 0. */
 int stats_parse(char *csv, size_t length, struct stats_table *ret, struct error *err);
 void stats_done(struct stats_table *table);
 #define _cleanup_stats_ _cleanup_(stats_done)

@@ -85,16 +85,18 @@ static int ask_current(
 	return stats_parse(TAKE_PTR(reply), length - skipped, &worker->stats, err);
 }
 
-/* Only frontends (type 1): their counters are what an old worker still adds. Management guide, 9.3
- * and 9.4. */
-static int ask_old(const char *master_socket, struct worker_sample *worker, int timeout_ms)
+/* Only frontends (type 1), whose counters are what an old worker still adds, and servers (4) where
+ * they are wanted. Management guide, 9.3 and 9.4. */
+enum { OLD_FRONTENDS = 1, OLD_SERVERS = 4 };
+
+static int ask_old(const char *master_socket, int types, struct worker_sample *worker, int timeout_ms)
 {
 	_cleanup_free_ char *reply = NULL;
 	char command[64];
 	size_t length;
 	int r;
 
-	snprintf(command, sizeof(command), "@!%d show stat -1 1 -1", (int)worker->pid);
+	snprintf(command, sizeof(command), "@!%d show stat -1 %d -1", (int)worker->pid, types);
 	r = runtime_master_command(master_socket, command, timeout_ms, &reply, &length, NULL);
 	if (r < 0)
 		return r;
@@ -103,7 +105,7 @@ static int ask_old(const char *master_socket, struct worker_sample *worker, int 
 
 /* HAProxy has answered already: what else it does not say is no reason to doubt that it serves. */
 static int ask_others(const struct health_target *target, const struct runtime_processes *processes,
-	int64_t deadline, struct haproxy_sample *sample)
+	int types, int64_t deadline, struct haproxy_sample *sample)
 {
 	bool answers = true;
 
@@ -118,7 +120,7 @@ static int ask_others(const struct health_target *target, const struct runtime_p
 			return r;
 		if (!answers || !processes->workers[i].old)
 			continue;
-		r = ask_old(target->master_socket, worker, time_left(deadline));
+		r = ask_old(target->master_socket, types, worker, time_left(deadline));
 		if (r == -ENOMEM)
 			return r;
 		if (r < 0)
@@ -144,8 +146,8 @@ static void ask_again(const char *socket_path, int timeout_ms, struct haproxy_sa
 	second = first;
 }
 
-int sample_take(const struct health_target *target, int timeout_ms, struct haproxy_sample *ret,
-	struct error *err)
+static int take(const struct health_target *target, int types, int timeout_ms,
+	struct haproxy_sample *ret, struct error *err)
 {
 	_cleanup_(runtime_processes_done) struct runtime_processes processes = {0};
 	_cleanup_sample_ struct haproxy_sample sample = HAPROXY_SAMPLE_INIT;
@@ -162,13 +164,25 @@ int sample_take(const struct health_target *target, int timeout_ms, struct hapro
 		current = runtime_current_worker(&processes);
 		if (current && current->pid != sample.workers[0].pid)
 			ask_again(target->stats_socket, time_left(deadline), &sample);
-		r = ask_others(target, &processes, deadline, &sample);
+		r = ask_others(target, &processes, types, deadline, &sample);
 		if (r < 0)
 			return error_set_errno(err, r, "HAProxy's workers");
 	}
 	*ret = sample;
 	sample = HAPROXY_SAMPLE_INIT;
 	return 0;
+}
+
+int sample_take(const struct health_target *target, int timeout_ms, struct haproxy_sample *ret,
+	struct error *err)
+{
+	return take(target, OLD_FRONTENDS, timeout_ms, ret, err);
+}
+
+int sample_take_servers(const struct health_target *target, int timeout_ms, struct haproxy_sample *ret,
+	struct error *err)
+{
+	return take(target, OLD_FRONTENDS | OLD_SERVERS, timeout_ms, ret, err);
 }
 
 static void add_old_connections(

@@ -31,6 +31,10 @@ void sample_done(struct haproxy_sample *sample);
 int sample_take(const struct health_target *target, int timeout_ms, struct haproxy_sample *ret,
 	struct error *err);
 
+/* The same, and old workers say what they still serve of their servers, too. */
+int sample_take_servers(const struct health_target *target, int timeout_ms, struct haproxy_sample *ret,
+	struct error *err);
+
 /* The snapshot of a sample, with the connections of all workers and without totals. */
 int sample_snapshot(const struct haproxy_sample *sample, const char *lb_id,
 	struct health_snapshot **ret, struct error *err);

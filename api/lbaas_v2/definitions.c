@@ -109,7 +109,8 @@ static json_t *apply_json(const struct apply_result *result)
 		strings(result->plan.reasons), "duration_ms", (json_int_t)result->duration_ms);
 }
 
-static int answer_apply(const struct apply_result *result, bool dry_run, struct response *response, struct error *err)
+int lbaas_answer_apply(
+	const struct apply_result *result, bool dry_run, struct response *response, struct error *err)
 {
 	json_t *document = NULL;
 	int r;
@@ -132,20 +133,31 @@ static int answer_apply(const struct apply_result *result, bool dry_run, struct 
 	return response_set_json(response, result->created && !dry_run ? 201 : 200, document);
 }
 
+int lbaas_apply_options(const struct request *request, struct apply_options *ret, struct error *err)
+{
+	struct apply_options options = {.if_match = -1};
+	int r;
+
+	r = request_query_bool(request, "dry_run", &options.dry_run, err);
+	if (r == 0)
+		r = parse_if_match(request, &options.if_match, err);
+	if (r == 0)
+		*ret = options;
+	return r;
+}
+
 int lbaas_put_definition(const struct request *request, struct response *response, struct error *err)
 {
 	_cleanup_apply_result_ struct apply_result result = APPLY_RESULT_INIT;
 	_cleanup_load_balancer_ struct load_balancer *lb = NULL;
-	struct apply_options options = {.if_match = -1};
+	struct apply_options options;
 	const char *lb_id = request->parameters[0];
 	int r;
 
 	if (!text_is_uuid(lb_id))
 		return error_set(err, ERROR_INVALID, NULL,
 			"the load balancer's id in the path must be a UUID in lower case");
-	r = request_query_bool(request, "dry_run", &options.dry_run, err);
-	if (r == 0)
-		r = parse_if_match(request, &options.if_match, err);
+	r = lbaas_apply_options(request, &options, err);
 	if (r == 0)
 		r = definition_parse(lb_id, request->body, request->body_length,
 			&request->agent->definition_defaults, &lb, err);
@@ -153,7 +165,7 @@ int lbaas_put_definition(const struct request *request, struct response *respons
 		r = registry_apply(request->agent->registry, lb, &options, &result, err);
 	if (r < 0)
 		return r;
-	return answer_apply(&result, options.dry_run, response, err);
+	return lbaas_answer_apply(&result, options.dry_run, response, err);
 }
 
 int lbaas_get_definition(const struct request *request, struct response *response, struct error *err)

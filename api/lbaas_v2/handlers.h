@@ -22,6 +22,12 @@ int lbaas_get_definition(const struct request *request, struct response *respons
 int lbaas_delete_definition(const struct request *request, struct response *response, struct error *err);
 int lbaas_get_haproxy_cfg(const struct request *request, struct response *response, struct error *err);
 
+/* revisions.c */
+int lbaas_get_activity(const struct request *request, struct response *response, struct error *err);
+int lbaas_list_revisions(const struct request *request, struct response *response, struct error *err);
+int lbaas_get_revision(const struct request *request, struct response *response, struct error *err);
+int lbaas_post_rollback(const struct request *request, struct response *response, struct error *err);
+
 /* certificates.c */
 int lbaas_list_certificates(const struct request *request, struct response *response, struct error *err);
 int lbaas_put_certificate(const struct request *request, struct response *response, struct error *err);
@@ -35,4 +41,9 @@ struct found_load_balancer {
 };
 int lbaas_find(const struct request *request, struct found_load_balancer *ret, struct error *err);
 void lbaas_found_done(struct found_load_balancer *found);
+/* Options of a change of the load balancer that the path names: dry_run of the query, If-Match. */
+int lbaas_apply_options(const struct request *request, struct apply_options *ret, struct error *err);
+/* The reply to a change: the whole document, what was done, ETag and Amphorad-Apply. */
+int lbaas_answer_apply(
+	const struct apply_result *result, bool dry_run, struct response *response, struct error *err);
 #define _cleanup_found_ _cleanup_(lbaas_found_done)

@@ -205,10 +205,26 @@ static void test_too_many_columns(void **state)
 	assert_true(parse(text_peek(&csv), &t, NULL) < 0);
 }
 
+/* Nothing depends on this column where it is missing. */
+static void test_requests(void **state)
+{
+	_cleanup_stats_ struct stats_table t = {0}, without = {0};
+
+	(void)state;
+	assert_int_equal(parse("# pxname,svname,scur,stot,bin,bout,ereq,status,weight,type,check_status,"
+			       "last_chk,req_tot,\nweb,FRONTEND,1,2,3,4,0,OPEN,,0,,,99,\n",
+				 &t, NULL),
+		0);
+	assert_int_equal(t.rows[0].requests, 99);
+	assert_int_equal(parse(HEADER "web,FRONTEND,1,2,3,4,0,OPEN,,0,,,\n", &without, NULL), 0);
+	assert_int_equal(without.rows[0].requests, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_rows),
+		cmocka_unit_test(test_requests),
 		cmocka_unit_test(test_no_rows),
 		cmocka_unit_test(test_what_follows_the_table_is_not_read),
 		cmocka_unit_test(test_unknown_kinds_are_skipped),
