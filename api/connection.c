@@ -111,3 +111,8 @@ bool connection_is_trusted(struct MHD_Connection *handle)
 
 	return !session || tls_peer_is_trusted(connection ? connection->peer : NULL, session);
 }
+
+bool connection_is_secure(struct MHD_Connection *handle)
+{
+	return session_of(handle) != NULL;
+}

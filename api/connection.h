@@ -34,4 +34,6 @@ struct connection *connection_of(struct MHD_Connection *connection);
 void connection_set_deadline(struct connection *connection, int64_t after_ms);
 /* Plain, or TLS with a client that was verified. */
 bool connection_is_trusted(struct MHD_Connection *connection);
+/* Over TLS. */
+bool connection_is_secure(struct MHD_Connection *connection);
 int connection_fd(struct MHD_Connection *connection);

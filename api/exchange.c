@@ -245,6 +245,7 @@ static enum MHD_Result dispatch(struct exchange *exchange)
 	exchange->request.agent = shared->agent;
 	exchange->request.method = exchange->method;
 	exchange->request.path = exchange->path;
+	exchange->request.secure = connection_is_secure(exchange->connection);
 	exchange->request.body_length = exchange->body.length;
 	for (size_t i = 0; i < REQUEST_MAX_PARAMETERS; i++)
 		exchange->request.parameters[i] = exchange->match.parameters[i];

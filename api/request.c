@@ -38,6 +38,39 @@ const char *request_query(const struct request *request, const char *name)
 	return find_value(request, false, name);
 }
 
+bool request_query_next(const struct request *request, size_t *position, const char **ret_name, const char **ret_value)
+{
+	const struct request_values *values = request->values;
+
+	while (values && *position < values->n) {
+		const struct request_value *item = &values->items[(*position)++];
+
+		if (item->is_header)
+			continue;
+		*ret_name = item->name;
+		*ret_value = item->value;
+		return true;
+	}
+	return false;
+}
+
+/* What can be a name, an address or a port (RFC 3986, section 3.2.2), so that nothing else is quoted in a reply. */
+static bool is_host(const char *host)
+{
+	static const char characters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~%:[]";
+
+	return host && *host && host[strspn(host, characters)] == '\0';
+}
+
+void request_append_url(const struct request *request, struct text *text)
+{
+	const char *host = request_header(request, "Host");
+
+	if (is_host(host))
+		text_printf(text, "%s://%s", request->secure ? "https" : "http", host);
+	text_append(text, request->path);
+}
+
 int request_query_bool(
 	const struct request *request, const char *name, bool *ret, struct error *err)
 {

@@ -14,6 +14,7 @@
 #include "agent/base/error.h"
 
 struct agent;
+struct text;
 
 enum {
 	REQUEST_MAX_PARAMETERS = 4,
@@ -38,6 +39,7 @@ struct request {
 				     x-openstack-request-id */
 	const char *method;
 	const char *path; /* as sent, without the query */
+	bool secure;      /* it came over TLS */
 	const char *body; /* NUL-terminated; "" when there is none */
 	size_t body_length;
 	/* Values of the route's {parameters}, in order, percent-decoded; without NUL, '/' or
@@ -50,6 +52,13 @@ struct request {
  * match in any case. Of several with one name the first is given. */
 const char *request_header(const struct request *request, const char *name);
 const char *request_query(const struct request *request, const char *name);
+
+/* One parameter of the query after the other, as sent, also those of one name: false after the last. Start with 0. */
+bool request_query_next(const struct request *request, size_t *position, const char **ret_name, const char **ret_value);
+
+/* Appends the absolute URL of the resource by the name under which the client reached it (Host), without the query. A client
+ * that named no host gets the path, which is a relative reference (RFC 3986, section 4.2). */
+void request_append_url(const struct request *request, struct text *text);
 
 /* A boolean query parameter: absent is false, "" is true, otherwise oslo's words; anything else is
  * ERROR_INVALID. */

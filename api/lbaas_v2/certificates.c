@@ -6,6 +6,7 @@
 #include "agent/base/log.h"
 #include "agent/base/text.h"
 #include "agent/instance/certificates.h"
+#include "api/lbaas_v2/listing.h"
 
 /*
  * Certificates of definitions, by name. Nothing here reads a key: the store gives away what a certificate says of itself.
@@ -115,7 +116,6 @@ int lbaas_list_certificates(const struct request *request, struct response *resp
 {
 	json_auto_t *list = json_array(), *users = NULL;
 	_cleanup_strv_ char **names = NULL;
-	json_t *body;
 	int r;
 
 	r = certificate_store_list(request->agent->certificates, &names, err);
@@ -134,20 +134,16 @@ int lbaas_list_certificates(const struct request *request, struct response *resp
 		if (r == 0 && json_array_append_new(list, certificate) < 0)
 			return error_set_errno(err, -ENOMEM, "certificates");
 	}
-	body = json_pack("{s:O}", "certificates", list);
-	return body ? response_set_json(response, 200, body) : error_set_errno(err, -ENOMEM, "certificates");
+	return listing_answer(request, &listing_certificates, list, response, err);
 }
 
 int lbaas_get_certificate(const struct request *request, struct response *response, struct error *err)
 {
-	json_t *certificate, *body;
+	json_t *certificate;
 	int r;
 
 	r = describe_one(request, &certificate, err);
-	if (r < 0)
-		return r;
-	body = json_pack("{s:o}", "certificate", certificate);
-	return body ? response_set_json(response, 200, body) : error_set_errno(err, -ENOMEM, "certificate");
+	return r < 0 ? r : listing_answer_one(request, "certificate", certificate, response, err);
 }
 
 static json_t *applied_json(const struct certificate_change *change)

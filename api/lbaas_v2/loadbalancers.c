@@ -8,6 +8,7 @@
 #include "agent/health/status.h"
 #include "agent/health/uploaded.h"
 #include "agent/targets.h"
+#include "api/lbaas_v2/listing.h"
 
 /* Reading: the resource, its status tree and its statistics. */
 
@@ -129,7 +130,6 @@ int lbaas_list_load_balancers(const struct request *request, struct response *re
 {
 	_cleanup_(registry_list_freep) struct instance **instances = NULL;
 	json_auto_t *list = json_array();
-	json_t *body;
 	int r;
 
 	if (registry_list(request->agent->registry, &instances) < 0)
@@ -147,14 +147,13 @@ int lbaas_list_load_balancers(const struct request *request, struct response *re
 		if (json_array_append_new(list, lb) < 0)
 			return error_set_errno(err, -ENOMEM, "load balancers");
 	}
-	body = json_pack("{s:O}", "loadbalancers", list);
-	return body ? response_set_json(response, 200, body) : error_set_errno(err, -ENOMEM, "load balancers");
+	return listing_answer(request, &listing_load_balancers, list, response, err);
 }
 
 int lbaas_get_load_balancer(const struct request *request, struct response *response, struct error *err)
 {
 	_cleanup_instance_ struct instance *instance = NULL;
-	json_t *lb = NULL, *body;
+	json_t *lb = NULL;
 	int r;
 
 	r = registry_get(request->agent->registry, request->parameters[0], &instance, err);
@@ -162,8 +161,7 @@ int lbaas_get_load_balancer(const struct request *request, struct response *resp
 		r = any_resource(request, instance, &lb, err);
 	if (r < 0)
 		return r;
-	body = json_pack("{s:o}", "loadbalancer", lb);
-	return body ? response_set_json(response, 200, body) : error_set_errno(err, -ENOMEM, "load balancer");
+	return listing_answer_one(request, "loadbalancer", lb, response, err);
 }
 
 /* Beside Octavia's tree: the processes. NULL while HAProxy does not answer. */

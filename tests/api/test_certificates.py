@@ -78,7 +78,7 @@ def text_of(key, encryption=None, form=serialization.PrivateFormat.PKCS8):
 
 
 def test_life(agent, leaf, middle, root):
-    assert agent.get(CERTIFICATES).expect(200).json == {"certificates": []}
+    assert agent.get(CERTIFICATES).expect(200).json == {"certificates": [], "certificates_links": []}
     agent.get(f"{CERTIFICATES}/www.example").expect(404)
     # In any order.
     created = put_certificate(agent, "www.example", root.pem + leaf.key + middle.pem + leaf.certificate).expect(201)
@@ -91,7 +91,7 @@ def test_life(agent, leaf, middle, root):
     assert int(said["serial"], 16) == leaf.serial
     assert said["not_before"] < said["not_after"]
     assert get(agent, "www.example") == said
-    assert agent.get(CERTIFICATES).json == {"certificates": [said]}
+    assert agent.get(CERTIFICATES).json == {"certificates": [said], "certificates_links": []}
     assert agent.get("/v2.0/lbaas/certificates/www.example").expect(200).json["certificate"] == said
     # Stored from the leaf to the root, for the owner only.
     file = agent.state / "certificates/www.example.pem"

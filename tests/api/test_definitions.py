@@ -580,7 +580,7 @@ def test_loopback_http_door(make_agent, web):
         f"listen = unix:{agent.socket_path}, http://127.0.0.1:{http_port}"))
     agent.start()
     status, _, body = fetch(http_port, LBS)
-    assert (status, body.replace(b" ", b"").strip()) == (200, b'{"loadbalancers":[]}')
+    assert (status, body.replace(b" ", b"").strip()) == (200, b'{"loadbalancers":[],"loadbalancers_links":[]}')
 
 
 @pytest.mark.parametrize("address", ["http://0.0.0.0:{port}", "http://[::]:{port}", "http://192.0.2.1:{port}",

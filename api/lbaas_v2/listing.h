@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * Lists of the load-balancing API: filters, sorting, pages and fields, the same for every collection.
+ *
+ * A handler makes the objects of its collection as they are, all of them, and ends in listing_answer(). What a
+ * collection can be asked for stands in its struct listing_type, made of the field tables of the object model and of what
+ * a reply has beyond them.
+ *
+ * Query parameters, as Octavia takes them (octavia/api/common/pagination.py):
+ * - NAME=VALUE for any field: objects whose field is exactly that. A repeated NAME is met by any of its values, a list by
+ *   any of its members or their ids; null meets nothing. Booleans are compared as such: what is no word for true is false.
+ * - tags, tags-any, not-tags, not-tags-any: comma-separated or repeated: all, any, not all, none of them.
+ * - sort=KEY[:asc|desc],…; or sort_key=KEY,… and sort_dir=asc|desc,…. Ties, and lists not sorted otherwise, go by created_at
+ *   and id. Null comes first.
+ * - limit=N, marker=ID: at most N objects after the one of that id, whether the filters meet it or not; page_reverse=true:
+ *   before it. No limit, 0 or "infinite" is all of them.
+ * - fields=NAME, repeated or comma-separated: these fields only. Unknown ones are left out.
+ *
+ * Beside the list stands NAME_links with "next" for a full page and "previous" after a marker. Where Octavia's links
+ * differ: they forget the filters and fields, ours keep them; without a limit there is no next page; and a reversed page
+ * has the objects right before the marker, not the first ones of the collection.
+ *
+ * Anything else is ERROR_INVALID in Octavia's words.
+ */
+
+#include "agent/definition/fields.h"
+#include "api/request.h"
+#include "api/response.h"
+
+/* What can be asked for beyond the fields of the object model. */
+struct listing_field {
+	const char *name;
+	const char *member; /* of the objects; NULL: the same */
+	bool list;          /* or an object: nothing to sort by */
+};
+
+struct listing_type {
+	const char *collection; /* the list's name in the reply */
+	const char *links;      /* that of its links */
+	const char *id;         /* the field that a marker has */
+	const struct object_type *object;   /* NULL: none */
+	const struct listing_field *fields; /* ends in a row without a name */
+};
+
+extern const struct listing_type listing_load_balancers, listing_listeners, listing_pools, listing_members,
+	listing_health_monitors, listing_l7policies, listing_l7rules, listing_certificates, listing_amphorae,
+	listing_providers, listing_flavor_capabilities, listing_availability_zone_capabilities, listing_flavors,
+	listing_flavor_profiles, listing_availability_zones, listing_availability_zone_profiles, listing_quotas;
+
+/* Answers a GET of a collection: 200 with what the query asks for of "objects", an array, which stays the caller's. */
+int listing_answer(const struct request *request, const struct listing_type *type, json_t *objects,
+	struct response *response, struct error *err);
+
+/* Answers a GET of one object: 200 with {name: object}, of which "fields" may pick some. Takes the reference; NULL is
+ * no memory. */
+int listing_answer_one(const struct request *request, const char *name, json_t *object, struct response *response,
+	struct error *err);

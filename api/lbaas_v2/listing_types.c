@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "api/lbaas_v2/listing.h"
+
+/*
+ * What the collections can be asked for beyond the fields of the object model: octavia/api/v2/types/ and the names of
+ * octavia/common/data_models.py by which Octavia filters.
+ */
+
+#define STATUSES                                                                                   \
+	{.name = "provisioning_status"}, {.name = "operating_status"}, {.name = "created_at"},     \
+	{                                                                                          \
+		.name = "updated_at"                                                               \
+	}
+#define PROJECT                                                                                    \
+	{                                                                                          \
+		.name = "project_id"                                                               \
+	}
+/* An object that shows to whom it belongs as a list of {"id"}. */
+#define LOAD_BALANCERS                                                                             \
+	{.name = "loadbalancers", .list = true}, {"loadbalancer_id", "loadbalancers", true},       \
+	{                                                                                          \
+		"load_balancer_id", "loadbalancers", true                                   \
+	}
+#define END                                                                                        \
+	{                                                                                          \
+		.name = NULL                                                                       \
+	}
+
+static const struct listing_field load_balancer_names[] = {
+	STATUSES,
+	{.name = "vip_vnic_type"},
+	{.name = "revision"},
+	{.name = "trouble"},
+	{.name = "owner"},
+	END,
+};
+const struct listing_type listing_load_balancers = {
+	"loadbalancers", "loadbalancers_links", "id", &load_balancer_type, load_balancer_names};
+
+static const struct listing_field listener_names[] = {
+	STATUSES,
+	PROJECT,
+	LOAD_BALANCERS,
+	END,
+};
+const struct listing_type listing_listeners = {
+	"listeners", "listeners_links", "id", &listener_type, listener_names};
+
+static const struct listing_field pool_names[] = {
+	STATUSES,
+	PROJECT,
+	LOAD_BALANCERS,
+	{.name = "listeners", .list = true},
+	{"listener_id", "listeners", true},
+	{.name = "healthmonitor_id"},
+	END,
+};
+const struct listing_type listing_pools = {"pools", "pools_links", "id", &pool_type, pool_names};
+
+static const struct listing_field member_names[] = {
+	STATUSES,
+	PROJECT,
+	{.name = "vnic_type"},
+	END,
+};
+const struct listing_type listing_members = {"members", "members_links", "id", &member_type, member_names};
+
+static const struct listing_field health_monitor_names[] = {
+	STATUSES,
+	PROJECT,
+	{.name = "pools", .list = true},
+	{"pool_id", "pools", true},
+	END,
+};
+const struct listing_type listing_health_monitors = {
+	"healthmonitors", "healthmonitors_links", "id", &health_monitor_type, health_monitor_names};
+
+static const struct listing_field l7policy_names[] = {
+	STATUSES,
+	PROJECT,
+	{.name = "listener_id"},
+	END,
+};
+const struct listing_type listing_l7policies = {
+	"l7policies", "l7policies_links", "id", &l7policy_type, l7policy_names};
+
+static const struct listing_field l7rule_names[] = {
+	STATUSES,
+	PROJECT,
+	END,
+};
+const struct listing_type listing_l7rules = {"rules", "rules_links", "id", &l7rule_type, l7rule_names};
+
+static const struct listing_field certificate_names[] = {
+	{.name = "name"},
+	{.name = "type"},
+	{.name = "subject"},
+	{.name = "issuer"},
+	{.name = "dns_names", .list = true},
+	{.name = "key_type"},
+	{.name = "serial"},
+	{.name = "not_before"},
+	{.name = "not_after"},
+	{.name = "sha256"},
+	{.name = "count"},
+	{.name = "used_by", .list = true},
+	END,
+};
+const struct listing_type listing_certificates = {
+	"certificates", "certificates_links", "name", NULL, certificate_names};
+
+static const struct listing_field amphora_names[] = {
+	{.name = "id"},
+	{.name = "loadbalancer_id"},
+	{"load_balancer_id", "loadbalancer_id", false},
+	{.name = "compute_id"},
+	{.name = "lb_network_ip"},
+	{.name = "vrrp_ip"},
+	{.name = "ha_ip"},
+	{.name = "vrrp_port_id"},
+	{.name = "ha_port_id"},
+	{.name = "cert_expiration"},
+	{.name = "cert_busy"},
+	{.name = "role"},
+	{.name = "status"},
+	{.name = "vrrp_interface"},
+	{.name = "vrrp_id"},
+	{.name = "vrrp_priority"},
+	{.name = "cached_zone"},
+	{.name = "created_at"},
+	{.name = "updated_at"},
+	{.name = "image_id"},
+	{.name = "compute_flavor"},
+	END,
+};
+const struct listing_type listing_amphorae = {"amphorae", "amphorae_links", "id", NULL, amphora_names};
+
+static const struct listing_field provider_names[] = {
+	{.name = "name"},
+	{.name = "description"},
+	END,
+};
+const struct listing_type listing_providers = {"providers", NULL, "name", NULL, provider_names};
+const struct listing_type listing_flavor_capabilities = {
+	"flavor_capabilities", NULL, "name", NULL, provider_names};
+const struct listing_type listing_availability_zone_capabilities = {
+	"availability_zone_capabilities", NULL, "name", NULL, provider_names};
+
+static const struct listing_field flavor_names[] = {
+	{.name = "id"},
+	{.name = "name"},
+	{.name = "description"},
+	{.name = "enabled"},
+	{.name = "flavor_profile_id"},
+	END,
+};
+const struct listing_type listing_flavors = {"flavors", "flavors_links", "id", NULL, flavor_names};
+
+static const struct listing_field flavor_profile_names[] = {
+	{.name = "id"},
+	{.name = "name"},
+	{.name = "provider_name"},
+	{.name = "flavor_data"},
+	END,
+};
+/* The word in the links' name is Octavia's: singular, octavia/api/v2/types/flavor_profile.py. */
+const struct listing_type listing_flavor_profiles = {
+	"flavorprofiles", "flavorprofile_links", "id", NULL, flavor_profile_names};
+
+static const struct listing_field availability_zone_names[] = {
+	{.name = "name"},
+	{.name = "description"},
+	{.name = "enabled"},
+	{.name = "availability_zone_profile_id"},
+	END,
+};
+const struct listing_type listing_availability_zones = {
+	"availability_zones", "availability_zones_links", "name", NULL, availability_zone_names};
+
+static const struct listing_field availability_zone_profile_names[] = {
+	{.name = "id"},
+	{.name = "name"},
+	{.name = "provider_name"},
+	{.name = "availability_zone_data"},
+	END,
+};
+const struct listing_type listing_availability_zone_profiles = {"availability_zone_profiles",
+	"availability_zone_profile_links", "id", NULL, availability_zone_profile_names};
+
+static const struct listing_field quota_names[] = {
+	PROJECT,
+	{.name = "loadbalancer"},
+	{.name = "load_balancer"},
+	{.name = "listener"},
+	{.name = "member"},
+	{.name = "pool"},
+	{.name = "healthmonitor"},
+	{.name = "health_monitor"},
+	{.name = "l7policy"},
+	{.name = "l7rule"},
+	END,
+};
+const struct listing_type listing_quotas = {"quotas", "quotas_links", "project_id", NULL, quota_names};
