@@ -134,7 +134,7 @@ int lbaas_list_certificates(const struct request *request, struct response *resp
 		if (r == 0 && json_array_append_new(list, certificate) < 0)
 			return error_set_errno(err, -ENOMEM, "certificates");
 	}
-	return listing_answer(request, &listing_certificates, list, response, err);
+	return listing_answer(request, "certificates", TAKE_PTR(list), response, err);
 }
 
 int lbaas_get_certificate(const struct request *request, struct response *response, struct error *err)

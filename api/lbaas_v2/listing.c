@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "api/lbaas_v2/listing.h"
 
+#include <assert.h>
 #include <string.h>
 #include <strings.h>
 
@@ -339,21 +340,35 @@ static int make_body(const struct request *request, const struct listing_type *t
 	return 0;
 }
 
-int listing_answer(const struct request *request, const struct listing_type *type, json_t *objects,
-	struct response *response, struct error *err)
+static const struct listing_type *find_type(const char *name)
+{
+	const struct listing_type *type = listing_types;
+
+	while (type->collection && !streq(type->collection, name))
+		type++;
+	assert(type->collection);
+	return type;
+}
+
+int listing_answer(const struct request *request, const char *name, json_t *objects, struct response *response,
+	struct error *err)
 {
 	_cleanup_listing_query_ struct listing_query query = LISTING_QUERY_INIT;
+	const struct listing_type *type = find_type(name);
 	_cleanup_(page_done) struct page page = {0};
+	json_auto_t *all = objects;
 	json_t *body;
 	int r;
 
+	if (!all)
+		return error_set_errno(err, -ENOMEM, "%s", name);
 	r = listing_query_parse(request, type, &query, err);
 	if (r == 0)
-		r = make_page(type, &query, objects, &page, err);
+		r = make_page(type, &query, all, &page, err);
 	if (r < 0)
 		return r;
 	if (make_body(request, type, &query, &page, &body) < 0 || response_set_json(response, 200, body) < 0)
-		return error_set_errno(err, -ENOMEM, "%s", type->collection);
+		return error_set_errno(err, -ENOMEM, "%s", name);
 	return 0;
 }
 

@@ -38,20 +38,19 @@ struct listing_field {
 
 struct listing_type {
 	const char *collection; /* the list's name in the reply */
-	const char *links;      /* that of its links */
+	const char *links;      /* that of its links; NULL: it has none */
 	const char *id;         /* the field that a marker has */
 	const struct object_type *object;   /* NULL: none */
 	const struct listing_field *fields; /* ends in a row without a name */
 };
 
-extern const struct listing_type listing_load_balancers, listing_listeners, listing_pools, listing_members,
-	listing_health_monitors, listing_l7policies, listing_l7rules, listing_certificates, listing_amphorae,
-	listing_providers, listing_flavor_capabilities, listing_availability_zone_capabilities, listing_flavors,
-	listing_flavor_profiles, listing_availability_zones, listing_availability_zone_profiles, listing_quotas;
+/* All collections; ends in a row without a name. */
+extern const struct listing_type listing_types[];
 
-/* Answers a GET of a collection: 200 with what the query asks for of "objects", an array, which stays the caller's. */
-int listing_answer(const struct request *request, const struct listing_type *type, json_t *objects,
-	struct response *response, struct error *err);
+/* Answers a GET of a collection: 200 with what the query asks for of "objects", an array, whose reference it takes. "name" is
+ * that of a row of listing_types; NULL for objects is no memory. */
+int listing_answer(const struct request *request, const char *name, json_t *objects, struct response *response,
+	struct error *err);
 
 /* Answers a GET of one object: 200 with {name: object}, of which "fields" may pick some. Takes the reference; NULL is
  * no memory. */

@@ -34,8 +34,6 @@ static const struct listing_field load_balancer_names[] = {
 	{.name = "owner"},
 	END,
 };
-const struct listing_type listing_load_balancers = {
-	"loadbalancers", "loadbalancers_links", "id", &load_balancer_type, load_balancer_names};
 
 static const struct listing_field listener_names[] = {
 	STATUSES,
@@ -43,8 +41,6 @@ static const struct listing_field listener_names[] = {
 	LOAD_BALANCERS,
 	END,
 };
-const struct listing_type listing_listeners = {
-	"listeners", "listeners_links", "id", &listener_type, listener_names};
 
 static const struct listing_field pool_names[] = {
 	STATUSES,
@@ -53,9 +49,9 @@ static const struct listing_field pool_names[] = {
 	{.name = "listeners", .list = true},
 	{"listener_id", "listeners", true},
 	{.name = "healthmonitor_id"},
+	{"health_monitor_id", "healthmonitor_id", false}, /* openstacksdk's word */
 	END,
 };
-const struct listing_type listing_pools = {"pools", "pools_links", "id", &pool_type, pool_names};
 
 static const struct listing_field member_names[] = {
 	STATUSES,
@@ -63,7 +59,6 @@ static const struct listing_field member_names[] = {
 	{.name = "vnic_type"},
 	END,
 };
-const struct listing_type listing_members = {"members", "members_links", "id", &member_type, member_names};
 
 static const struct listing_field health_monitor_names[] = {
 	STATUSES,
@@ -72,8 +67,6 @@ static const struct listing_field health_monitor_names[] = {
 	{"pool_id", "pools", true},
 	END,
 };
-const struct listing_type listing_health_monitors = {
-	"healthmonitors", "healthmonitors_links", "id", &health_monitor_type, health_monitor_names};
 
 static const struct listing_field l7policy_names[] = {
 	STATUSES,
@@ -81,15 +74,13 @@ static const struct listing_field l7policy_names[] = {
 	{.name = "listener_id"},
 	END,
 };
-const struct listing_type listing_l7policies = {
-	"l7policies", "l7policies_links", "id", &l7policy_type, l7policy_names};
 
 static const struct listing_field l7rule_names[] = {
 	STATUSES,
 	PROJECT,
+	{"rule_value", "value", false}, /* openstacksdk's word */
 	END,
 };
-const struct listing_type listing_l7rules = {"rules", "rules_links", "id", &l7rule_type, l7rule_names};
 
 static const struct listing_field certificate_names[] = {
 	{.name = "name"},
@@ -106,8 +97,6 @@ static const struct listing_field certificate_names[] = {
 	{.name = "used_by", .list = true},
 	END,
 };
-const struct listing_type listing_certificates = {
-	"certificates", "certificates_links", "name", NULL, certificate_names};
 
 static const struct listing_field amphora_names[] = {
 	{.name = "id"},
@@ -133,18 +122,12 @@ static const struct listing_field amphora_names[] = {
 	{.name = "compute_flavor"},
 	END,
 };
-const struct listing_type listing_amphorae = {"amphorae", "amphorae_links", "id", NULL, amphora_names};
 
 static const struct listing_field provider_names[] = {
 	{.name = "name"},
 	{.name = "description"},
 	END,
 };
-const struct listing_type listing_providers = {"providers", NULL, "name", NULL, provider_names};
-const struct listing_type listing_flavor_capabilities = {
-	"flavor_capabilities", NULL, "name", NULL, provider_names};
-const struct listing_type listing_availability_zone_capabilities = {
-	"availability_zone_capabilities", NULL, "name", NULL, provider_names};
 
 static const struct listing_field flavor_names[] = {
 	{.name = "id"},
@@ -154,7 +137,6 @@ static const struct listing_field flavor_names[] = {
 	{.name = "flavor_profile_id"},
 	END,
 };
-const struct listing_type listing_flavors = {"flavors", "flavors_links", "id", NULL, flavor_names};
 
 static const struct listing_field flavor_profile_names[] = {
 	{.name = "id"},
@@ -163,9 +145,6 @@ static const struct listing_field flavor_profile_names[] = {
 	{.name = "flavor_data"},
 	END,
 };
-/* The word in the links' name is Octavia's: singular, octavia/api/v2/types/flavor_profile.py. */
-const struct listing_type listing_flavor_profiles = {
-	"flavorprofiles", "flavorprofile_links", "id", NULL, flavor_profile_names};
 
 static const struct listing_field availability_zone_names[] = {
 	{.name = "name"},
@@ -174,8 +153,6 @@ static const struct listing_field availability_zone_names[] = {
 	{.name = "availability_zone_profile_id"},
 	END,
 };
-const struct listing_type listing_availability_zones = {
-	"availability_zones", "availability_zones_links", "name", NULL, availability_zone_names};
 
 static const struct listing_field availability_zone_profile_names[] = {
 	{.name = "id"},
@@ -184,8 +161,6 @@ static const struct listing_field availability_zone_profile_names[] = {
 	{.name = "availability_zone_data"},
 	END,
 };
-const struct listing_type listing_availability_zone_profiles = {"availability_zone_profiles",
-	"availability_zone_profile_links", "id", NULL, availability_zone_profile_names};
 
 static const struct listing_field quota_names[] = {
 	PROJECT,
@@ -200,4 +175,25 @@ static const struct listing_field quota_names[] = {
 	{.name = "l7rule"},
 	END,
 };
-const struct listing_type listing_quotas = {"quotas", "quotas_links", "project_id", NULL, quota_names};
+
+const struct listing_type listing_types[] = {
+	{"loadbalancers", "loadbalancers_links", "id", &load_balancer_type, load_balancer_names},
+	{"listeners", "listeners_links", "id", &listener_type, listener_names},
+	{"pools", "pools_links", "id", &pool_type, pool_names},
+	{"members", "members_links", "id", &member_type, member_names},
+	{"healthmonitors", "healthmonitors_links", "id", &health_monitor_type, health_monitor_names},
+	{"l7policies", "l7policies_links", "id", &l7policy_type, l7policy_names},
+	{"rules", "rules_links", "id", &l7rule_type, l7rule_names},
+	{"certificates", "certificates_links", "name", NULL, certificate_names},
+	{"amphorae", "amphorae_links", "id", NULL, amphora_names},
+	{"providers", NULL, "name", NULL, provider_names},
+	{"flavor_capabilities", NULL, "name", NULL, provider_names},
+	{"availability_zone_capabilities", NULL, "name", NULL, provider_names},
+	{"flavors", "flavors_links", "id", NULL, flavor_names},
+	/* Octavia's word for these links is in the singular: octavia/api/v2/types/flavor_profile.py. */
+	{"flavorprofiles", "flavorprofile_links", "id", NULL, flavor_profile_names},
+	{"availability_zones", "availability_zones_links", "name", NULL, availability_zone_names},
+	{"availability_zone_profiles", "availability_zone_profile_links", "id", NULL, availability_zone_profile_names},
+	{"quotas", "quotas_links", "project_id", NULL, quota_names},
+	{.collection = NULL},
+};

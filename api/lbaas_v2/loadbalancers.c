@@ -147,7 +147,7 @@ int lbaas_list_load_balancers(const struct request *request, struct response *re
 		if (json_array_append_new(list, lb) < 0)
 			return error_set_errno(err, -ENOMEM, "load balancers");
 	}
-	return listing_answer(request, &listing_load_balancers, list, response, err);
+	return listing_answer(request, "loadbalancers", TAKE_PTR(list), response, err);
 }
 
 int lbaas_get_load_balancer(const struct request *request, struct response *response, struct error *err)

@@ -41,7 +41,7 @@ static char *ask(const char *query, json_t *list, json_t *seen)
 
 	if (request_values_parse_query(&values, query, NULL) < 0)
 		return NULL;
-	r = listing_answer(&request, &listing_pools, list, &response, &err);
+	r = listing_answer(&request, "pools", json_incref(list), &response, &err);
 	require((r < 0) == (err.message != NULL));
 	if (r < 0)
 		return NULL;

@@ -60,18 +60,17 @@ struct asked {
 	struct error err;
 };
 
-static struct asked ask_with(const struct listing_type *type, const char *objects, const char *query, const char *host,
+static struct asked ask_with(const char *collection, const char *objects, const char *query, const char *host,
 	bool secure)
 {
 	_cleanup_request_values_ struct request_values values = REQUEST_VALUES_INIT;
 	struct request request = {.values = &values, .path = "/v2.0/lbaas/pools", .secure = secure};
 	struct asked asked = {.response = RESPONSE_INIT, .err = ERROR_INIT};
-	_cleanup_json_ json_t *list = load(objects);
 
 	assert_int_equal(request_values_parse_query(&values, query, NULL), 0);
 	if (host)
 		assert_int_equal(request_values_add_header(&values, "host", host), 0);
-	asked.r = listing_answer(&request, type, list, &asked.response, &asked.err);
+	asked.r = listing_answer(&request, collection, load(objects), &asked.response, &asked.err);
 	return asked;
 }
 
@@ -91,27 +90,27 @@ static json_t *body_of(const struct asked *asked)
 }
 
 /* The names of the objects in the order of the answer, with blanks between. */
-static void assert_names_of(const struct listing_type *type, const char *objects, const char *query, const char *expected)
+static void assert_names_of(const char *collection, const char *objects, const char *query, const char *expected)
 {
-	_cleanup_asked_ struct asked asked = ask_with(type, objects, query, "amphora", false);
+	_cleanup_asked_ struct asked asked = ask_with(collection, objects, query, "amphora", false);
 	_cleanup_json_ json_t *body = body_of(&asked);
 	_cleanup_text_ struct text found = TEXT_INIT;
 	json_t *item;
 	size_t i;
 
-	json_array_foreach(json_object_get(body, type->collection), i, item)
+	json_array_foreach(json_object_get(body, collection), i, item)
 		text_printf(&found, "%s%s", i ? " " : "", json_string_value(json_object_get(item, "name")));
 	assert_string_equal(text_peek(&found), expected);
 }
 
 static void assert_names(const char *query, const char *expected)
 {
-	assert_names_of(&listing_pools, pools, query, expected);
+	assert_names_of("pools", pools, query, expected);
 }
 
-static void assert_refused(const struct listing_type *type, const char *query, const char *message)
+static void assert_refused(const char *collection, const char *query, const char *message)
 {
-	_cleanup_asked_ struct asked asked = ask_with(type, pools, query, "amphora", false);
+	_cleanup_asked_ struct asked asked = ask_with(collection, pools, query, "amphora", false);
 
 	assert_int_equal(asked.r, -EINVAL);
 	assert_int_equal(asked.err.code, ERROR_INVALID);
@@ -135,7 +134,7 @@ static void test_order(void **state _unused_)
 	assert_names("sort_key=lb_algorithm,name&sort_dir=desc,desc,asc", "charlie alpha delta bravo");
 	assert_names("sort=name&sort_key=id&sort_dir=desc", "alpha bravo charlie delta");
 	assert_names("sort=&sort_key=&sort_dir=", "delta alpha charlie bravo");
-	assert_names_of(&listing_members, members, "sort=weight", "m3 m2 m1");
+	assert_names_of("members", members, "sort=weight", "m3 m2 m1");
 }
 
 static void test_filters(void **state _unused_)
@@ -158,11 +157,11 @@ static void test_filters(void **state _unused_)
 	assert_names("project_id=", "delta");
 	assert_names("project_id=one&created_at=2026-01-03T00:00:00", "charlie bravo");
 	assert_names("healthmonitor_id=" ID(1), "");
-	assert_names_of(&listing_members, members, "protocol_port=80", "m1 m3");
-	assert_names_of(&listing_members, members, "protocol_port=080x", "");
-	assert_names_of(&listing_members, members, "weight=", "");
-	assert_names_of(&listing_members, members, "weight=9&weight=10", "m1 m2");
-	assert_names_of(&listing_members, members, "protocol_port=80&weight=10&protocol_port=8080", "m1");
+	assert_names_of("members", members, "protocol_port=80", "m1 m3");
+	assert_names_of("members", members, "protocol_port=080x", "");
+	assert_names_of("members", members, "weight=", "");
+	assert_names_of("members", members, "weight=9&weight=10", "m1 m2");
+	assert_names_of("members", members, "protocol_port=80&weight=10&protocol_port=8080", "m1");
 }
 
 static void test_tags(void **state _unused_)
@@ -205,7 +204,7 @@ static void test_pages(void **state _unused_)
 static void test_fields(void **state _unused_)
 {
 	_cleanup_asked_ struct asked asked =
-		ask_with(&listing_pools, pools, "limit=1&fields=name&fields=tags,nothing", "amphora", false);
+		ask_with("pools", pools, "limit=1&fields=name&fields=tags,nothing", "amphora", false);
 	_cleanup_json_ json_t *body = body_of(&asked), *expected = load("[{\"name\":\"delta\",\"tags\":[\"blue, red\"]}]");
 
 	assert_true(json_equal(json_object_get(body, "pools"), expected));
@@ -228,7 +227,7 @@ static void test_fields_of_one(void **state _unused_)
 
 static void assert_links_from(const char *query, const char *host, bool secure, const char *expected)
 {
-	_cleanup_asked_ struct asked asked = ask_with(&listing_pools, pools, query, host, secure);
+	_cleanup_asked_ struct asked asked = ask_with("pools", pools, query, host, secure);
 	_cleanup_json_ json_t *body = body_of(&asked);
 	_cleanup_text_ struct text found = TEXT_INIT;
 	json_t *link;
@@ -307,28 +306,28 @@ static void test_hosts(void **state _unused_)
 
 static void test_refused(void **state _unused_)
 {
-	assert_refused(&listing_pools, "colour=red", DUPLICATE_OR_INVALID "pools have no field 'colour'");
-	assert_refused(&listing_pools, "=red", DUPLICATE_OR_INVALID "pools have no field ''");
-	assert_refused(&listing_pools, "protocol_port=1", DUPLICATE_OR_INVALID "pools have no field 'protocol_port'");
-	assert_refused(&listing_certificates, "tags=a", DUPLICATE_OR_INVALID "certificates have no tags");
-	assert_refused(&listing_pools, "limit=1&limit=1", DUPLICATE_OR_INVALID "limit is given twice");
-	assert_refused(&listing_pools, "limit=many", "Supplied pagination limit 'many' is not valid.");
-	assert_refused(&listing_pools, "limit=", "Supplied pagination limit '' is not valid.");
-	assert_refused(&listing_pools, "limit=None", "Supplied pagination limit 'None' is not valid.");
-	assert_refused(&listing_pools, "marker=nobody", "Supplied pagination marker 'nobody' is not valid.");
-	assert_refused(&listing_pools, "marker=", "Supplied pagination marker '' is not valid.");
-	assert_refused(&listing_pools, "sort=colour", "Supplied sort key 'colour' is not valid.");
-	assert_refused(&listing_pools, "sort=name,", "Supplied sort key '' is not valid.");
-	assert_refused(&listing_pools, "sort=tags", "Supplied sort key 'tags' is not valid.");
-	assert_refused(&listing_pools, "sort=loadbalancer_id", "Supplied sort key 'loadbalancer_id' is not valid.");
-	assert_refused(&listing_pools, "sort=name:asc:desc", "Supplied sort key 'name:asc:desc' is not valid.");
-	assert_refused(&listing_pools, "sort=name:up", "Supplied sort direction 'up' is not valid.");
-	assert_refused(&listing_pools, "sort=name:", "Supplied sort direction '' is not valid.");
-	assert_refused(&listing_pools, "sort_key=name&sort_dir=up", "Supplied sort direction 'up' is not valid.");
-	assert_refused(&listing_pools, "sort_key=name&sort_dir=,", "Supplied sort direction '' is not valid.");
-	assert_refused(&listing_pools, "page_reverse=perhaps", "page_reverse: 'perhaps' is neither true nor false");
+	assert_refused("pools", "colour=red", DUPLICATE_OR_INVALID "pools have no field 'colour'");
+	assert_refused("pools", "=red", DUPLICATE_OR_INVALID "pools have no field ''");
+	assert_refused("pools", "protocol_port=1", DUPLICATE_OR_INVALID "pools have no field 'protocol_port'");
+	assert_refused("certificates", "tags=a", DUPLICATE_OR_INVALID "certificates have no tags");
+	assert_refused("pools", "limit=1&limit=1", DUPLICATE_OR_INVALID "limit is given twice");
+	assert_refused("pools", "limit=many", "Supplied pagination limit 'many' is not valid.");
+	assert_refused("pools", "limit=", "Supplied pagination limit '' is not valid.");
+	assert_refused("pools", "limit=None", "Supplied pagination limit 'None' is not valid.");
+	assert_refused("pools", "marker=nobody", "Supplied pagination marker 'nobody' is not valid.");
+	assert_refused("pools", "marker=", "Supplied pagination marker '' is not valid.");
+	assert_refused("pools", "sort=colour", "Supplied sort key 'colour' is not valid.");
+	assert_refused("pools", "sort=name,", "Supplied sort key '' is not valid.");
+	assert_refused("pools", "sort=tags", "Supplied sort key 'tags' is not valid.");
+	assert_refused("pools", "sort=loadbalancer_id", "Supplied sort key 'loadbalancer_id' is not valid.");
+	assert_refused("pools", "sort=name:asc:desc", "Supplied sort key 'name:asc:desc' is not valid.");
+	assert_refused("pools", "sort=name:up", "Supplied sort direction 'up' is not valid.");
+	assert_refused("pools", "sort=name:", "Supplied sort direction '' is not valid.");
+	assert_refused("pools", "sort_key=name&sort_dir=up", "Supplied sort direction 'up' is not valid.");
+	assert_refused("pools", "sort_key=name&sort_dir=,", "Supplied sort direction '' is not valid.");
+	assert_refused("pools", "page_reverse=perhaps", "page_reverse: 'perhaps' is neither true nor false");
 	/* Longer than any name: cut in the message, compared as a whole. */
-	assert_refused(&listing_pools, "sort=nameeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee",
+	assert_refused("pools", "sort=nameeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee",
 		"Supplied sort key 'nameeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee' is not valid.");
 }
 
@@ -347,7 +346,7 @@ static void test_many(void **state _unused_)
 	text_append_char(&list, ']');
 	while (query) {
 		_cleanup_asked_ struct asked asked =
-			ask_with(&listing_members, text_peek(&list), query, "amphora", false);
+			ask_with("members", text_peek(&list), query, "amphora", false);
 		_cleanup_json_ json_t *body = body_of(&asked);
 		json_t *item;
 		size_t i;
