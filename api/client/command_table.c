@@ -12,6 +12,12 @@ enum {
 	MAX_COUNT = 1000 * 1000,
 };
 
+static const char *const output_names[] = {
+	[OUTPUT_TEXT] = "text",
+	[OUTPUT_JSON] = "json",
+	[_OUTPUT_MAX] = NULL,
+};
+
 const struct option_row client_options[] = {
 	{.name = "socket",
 		.letter = 's',
@@ -41,6 +47,11 @@ const struct option_row client_options[] = {
 		NUMBER(timeout_s, 1, MAX_TIMEOUT_S),
 		.help = "how long a request may take; default: 60"},
 	{.name = "json", .letter = 'j', FLAG(json), .help = "print JSON, for programs"},
+	{.name = "output",
+		.letter = 'o',
+		.argument = "text|json",
+		CHOICE(output, output_names),
+		.help = "the same in other words: \"-o json\""},
 	{.name = "color",
 		.argument = "auto|always|never",
 		CHOICE(colour, colour_when_names),
@@ -81,6 +92,11 @@ static const struct option_row show_options[] = {
 	{.name = "definition",
 		FLAG(definition),
 		.help = "print the whole definition, as \"apply\" takes it"},
+	{.name = NULL},
+};
+
+static const struct option_row rollback_options[] = {
+	{.name = "dry-run", FLAG(dry_run), .help = "only tell what would change, and how"},
 	{.name = NULL},
 };
 
@@ -193,6 +209,29 @@ const struct command client_commands[] = {
 		.min_arguments = 1,
 		.max_arguments = SIZE_MAX,
 		.run = command_delete,
+	},
+	{
+		.name = "revisions",
+		.arguments = "ID|NAME [REVISION [REVISION]]",
+		.summary = "what it was before, and what changed",
+		.description = "Lists the revisions of a load balancer that are kept, and what each of them\n"
+			       "changed. With a revision: what is different now; with two: what is different\n"
+			       "between them.",
+		.min_arguments = 1,
+		.max_arguments = 3,
+		.run = command_revisions,
+	},
+	{
+		.name = "rollback",
+		.arguments = "ID|NAME [REVISION]",
+		.summary = "back to what it was",
+		.description = "Makes an earlier revision of a load balancer, or the one before this one, a new\n"
+			       "revision, and tells what that changes. If somebody else makes a change in this\n"
+			       "moment, nothing is done.",
+		.options = rollback_options,
+		.min_arguments = 1,
+		.max_arguments = 2,
+		.run = command_rollback,
 	},
 	{
 		.name = "certificate",

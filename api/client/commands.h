@@ -20,5 +20,7 @@ int command_show(struct client *client, char *const *arguments, size_t n_argumen
 int command_status(struct client *client, char *const *arguments, size_t n_arguments);
 int command_stats(struct client *client, char *const *arguments, size_t n_arguments);
 int command_config(struct client *client, char *const *arguments, size_t n_arguments);
+int command_revisions(struct client *client, char *const *arguments, size_t n_arguments);
+int command_rollback(struct client *client, char *const *arguments, size_t n_arguments);
 int command_heartbeat(struct client *client, char *const *arguments, size_t n_arguments);
 int command_version(struct client *client, char *const *arguments, size_t n_arguments);

@@ -73,6 +73,7 @@ static int complete(struct options *options, struct error *err)
 	const char *url = getenv("AMPHORAD_URL");
 	const char *socket_path = getenv("AMPHORAD_SOCKET");
 
+	options->json = options->json || options->output == OUTPUT_JSON;
 	if (options->url && options->socket_path)
 		return error_set(err, ERROR_INVALID, NULL, "give --socket or --url, not both");
 	if (!options->url && !options->socket_path && url && *url)

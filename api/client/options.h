@@ -14,6 +14,12 @@
 #include "agent/base/text.h"
 #include "api/client/terminal.h"
 
+enum output_format {
+	OUTPUT_TEXT,
+	OUTPUT_JSON,
+	_OUTPUT_MAX,
+};
+
 /* Values; the strings are those of argv and of the environment. */
 struct options {
 	const char *socket_path;
@@ -21,6 +27,7 @@ struct options {
 	const char *certificate, *key, *ca_certificate;
 	int64_t timeout_s;
 	int64_t colour; /* enum colour_when */
+	int64_t output; /* enum output_format */
 	bool json, quiet, help, version;
 
 	/* Of some commands only. */
@@ -31,6 +38,8 @@ struct options {
 	const char *key_file;
 	const char *listen;
 	int64_t count;
+	const char *loadbalancer;
+	bool dry_run;
 };
 
 enum option_type {

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "api/client/target.h"
 #include "api/client/tree.h"
 
 /* What stands behind the status: parts, separated by commas. */
@@ -59,18 +60,6 @@ static const json_t *find_near(const json_t *array, size_t index, const char *id
 	return streq(view_string(guess, "id"), id) ? guess : view_find(array, id);
 }
 
-/* "192.0.2.1:80", "[2001:db8::1]:80". */
-static void append_endpoint(struct text *out, const json_t *member)
-{
-	const char *address = view_string(member, "address");
-	bool is_ipv6 = strchr(address, ':');
-	const json_t *port = json_object_get(member, "protocol_port");
-
-	text_printf(out, "%s%s%s", is_ipv6 ? "[" : "", address, is_ipv6 ? "]" : "");
-	if (json_is_integer(port))
-		text_printf(out, ":%" JSON_INTEGER_FORMAT, json_integer_value(port));
-}
-
 static int add_member(
 	struct tree *tree, unsigned depth, const json_t *status, const json_t *definition)
 {
@@ -79,7 +68,7 @@ static int add_member(
 	const json_t *weight = json_object_get(definition, "weight");
 
 	if (json_object_get(status, "address")) /* not known of an uploaded configuration */
-		append_endpoint(&endpoint, status);
+		target_append_endpoint(status, &endpoint);
 	/* Without a name it is known by its address. */
 	if (*view_string(status, "name"))
 		append_part(&detail, text_peek(&endpoint));
