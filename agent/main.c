@@ -124,7 +124,8 @@ static int on_status(sd_event_source *source, uint64_t now_us, void *userdata)
 	return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 }
 
-typedef int (*address_function)(struct daemon *daemon, const struct listen_address *address, struct error *err);
+typedef int (*address_function)(
+	struct daemon *daemon, const char *text, const struct listen_address *address, struct error *err);
 
 /* The items of the option "listen". "function" may be NULL: they are only checked. */
 static int for_each_address(
@@ -141,7 +142,7 @@ static int for_each_address(
 		int r = listen_address_parse(*text, &address, err);
 
 		if (r == 0 && function)
-			r = function(daemon, &address, err);
+			r = function(daemon, *text, &address, err);
 		listen_address_done(&address);
 		if (r < 0)
 			return r;
@@ -149,8 +150,14 @@ static int for_each_address(
 	return 0;
 }
 
-static int listen_on(struct daemon *daemon, const struct listen_address *address, struct error *err)
+/* Unless a socket unit of systemd holds it already. */
+static int listen_on(struct daemon *daemon, const char *text, const struct listen_address *address, struct error *err)
 {
+	const char *served;
+
+	for (size_t i = 0; (served = server_address(daemon->server, i)); i++)
+		if (streq(served, text))
+			return 0;
 	return server_listen(daemon->server, address, err);
 }
 
@@ -207,8 +214,7 @@ static int start_server(struct daemon *daemon, struct error *err)
 		if (r < 0)
 			return r;
 	}
-	/* With systemd's socket units, they say where we listen without TLS. */
-	r = n_fds > 0 ? 0 : for_each_address(config, listen_on, daemon, err);
+	r = for_each_address(config, listen_on, daemon, err);
 	return r == 0 && daemon->tls ? listen_for_controllers(daemon, err) : r;
 }
 

@@ -126,11 +126,13 @@ def test_stop_all_without_an_agent(serving):
     assert serving.stop_all().returncode == 0
 
 
-@pytest.mark.parametrize("kind", ["unix", "http"])
+@pytest.mark.parametrize("kind", ["unix", "listen", "http"])
 def test_socket_activation(make_agent, kind):
+    """What systemd hands over is served beside what "listen" names, which may be the same."""
     agent = make_agent()
-    path = agent.folder / "activated.sock"
-    if kind == "unix":
+    path = agent.socket_path if kind == "listen" else agent.folder / "activated.sock"
+    if kind != "http":
+        path.parent.mkdir(exist_ok=True)
         door = socket.socket(socket.AF_UNIX)
         door.bind(str(path))
     else:
@@ -144,7 +146,7 @@ def test_socket_activation(make_agent, kind):
         def ask():
             with socket.socket(door.family) as client:
                 client.settimeout(30)
-                client.connect(str(path) if kind == "unix" else door.getsockname())
+                client.connect(door.getsockname())
                 client.sendall(f"GET {LBS} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
                 data = b""
                 while part := client.recv(65536):
@@ -155,8 +157,9 @@ def test_socket_activation(make_agent, kind):
         agent.start(wrapper=[sys.executable, "-c", ACTIVATE, str(door.fileno())], pass_fds=(door.fileno(),))
         early.join()
         assert answers[0].startswith(b"HTTP/1.1 200 "), answers
+        assert agent.get("/healthz").status == 200
         agent.stop()
-    if kind == "unix":
+    if kind != "http":
         assert path.exists()  # the service manager's, not ours to remove
 
 
