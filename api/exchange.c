@@ -246,6 +246,7 @@ static enum MHD_Result dispatch(struct exchange *exchange)
 	exchange->request.method = exchange->method;
 	exchange->request.path = exchange->path;
 	exchange->request.secure = connection_is_secure(exchange->connection);
+	exchange->request.pattern = exchange->match.route->pattern;
 	exchange->request.body_length = exchange->body.length;
 	for (size_t i = 0; i < REQUEST_MAX_PARAMETERS; i++)
 		exchange->request.parameters[i] = exchange->match.parameters[i];

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "api/request.h"
 
-#include <stdint.h>
 #include <strings.h>
-#include <sys/random.h>
 
 #include "agent/base/text.h"
+#include "agent/definition/uuid.h"
 #include "api/encoding.h"
 
 struct request_value {
@@ -170,15 +169,12 @@ void request_values_done(struct request_values *values)
 
 int request_make_id(char ret[static REQUEST_ID_SIZE])
 {
-	uint8_t bytes[16];
-	char hex[2 * sizeof(bytes) + 1];
+	char uuid[UUID_SIZE];
+	int r;
 
-	if (getrandom(bytes, sizeof(bytes), 0) != (ssize_t)sizeof(bytes))
-		return errno ? -errno : -EIO;
-	bytes[6] = (uint8_t)((bytes[6] & 0x0f) | 0x40);
-	bytes[8] = (uint8_t)((bytes[8] & 0x3f) | 0x80);
-	text_hex(bytes, sizeof(bytes), hex);
-	snprintf(ret, REQUEST_ID_SIZE, "req-%.8s-%.4s-%.4s-%.4s-%.12s", hex, hex + 8, hex + 12,
-		hex + 16, hex + 20);
+	r = uuid_random(uuid);
+	if (r < 0)
+		return r;
+	snprintf(ret, REQUEST_ID_SIZE, "req-%s", uuid);
 	return 0;
 }

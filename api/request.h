@@ -45,6 +45,7 @@ struct request {
 	/* Values of the route's {parameters}, in order, percent-decoded; without NUL, '/' or
 	 * control characters. */
 	const char *parameters[REQUEST_MAX_PARAMETERS];
+	const char *pattern; /* of the route that the path matches: which of several a handler serves */
 	const struct request_values *values; /* NULL: no header and no query; for request.c only */
 };
 

@@ -11,6 +11,18 @@
 #define CERTIFICATE "/1.0/loadbalancer/{loadbalancer_id}/certificates/{filename}"
 #define STORED "/v2/lbaas/certificates/{name}"
 #define LB "/v2/lbaas/loadbalancers/{loadbalancer_id}"
+#define POOL "/v2/lbaas/pools/{pool_id}"
+#define POLICY "/v2/lbaas/l7policies/{l7policy_id}"
+
+/* The routes of one kind of object (lbaas_v2/resources.h). */
+#define OBJECTS(all, one, singular, plural)                                                                            \
+	{"GET", all, lbaas_list_objects, BODY_NONE, 0, ERROR_STYLE_LBAAS, "all " plural},                              \
+		{"POST", all, lbaas_create_object, BODY_JSON, LIMIT_BODY_BYTES, ERROR_STYLE_LBAAS, "creates a " singular}, \
+		{"GET", one, lbaas_get_object, BODY_NONE, 0, ERROR_STYLE_LBAAS, "one " singular},                      \
+		{"PUT", one, lbaas_update_object, BODY_JSON, LIMIT_BODY_BYTES, ERROR_STYLE_LBAAS, "changes a " singular}, \
+	{                                                                                                              \
+		"DELETE", one, lbaas_delete_object, BODY_NONE, 0, ERROR_STYLE_LBAAS, "deletes a " singular             \
+	}
 
 const struct route routes[] = {
 	{"GET", "/", common_get_versions, BODY_NONE, 0, ERROR_STYLE_AMPHORA, "versions of the APIs"},
@@ -20,8 +32,14 @@ const struct route routes[] = {
 
 	{"GET", "/v2/lbaas/loadbalancers", lbaas_list_load_balancers, BODY_NONE, 0, ERROR_STYLE_LBAAS,
 		"all load balancers"},
+	{"POST", "/v2/lbaas/loadbalancers", lbaas_create_object, BODY_JSON, LIMIT_BODY_BYTES, ERROR_STYLE_LBAAS,
+		"creates a load balancer, with all that is in it if it is given"},
 	{"GET", LB, lbaas_get_load_balancer, BODY_NONE, 0, ERROR_STYLE_LBAAS, "one load balancer"},
+	{"PUT", LB, lbaas_update_object, BODY_JSON, LIMIT_BODY_BYTES, ERROR_STYLE_LBAAS, "changes a load balancer"},
+	{"DELETE", LB, lbaas_delete_load_balancer, BODY_NONE, 0, ERROR_STYLE_LBAAS, "deletes a load balancer"},
+	{"PUT", LB "/failover", lbaas_failover, BODY_ANY, LIMIT_SMALL_BODY_BYTES, ERROR_STYLE_LBAAS, "is not offered"},
 	{"GET", LB "/status", lbaas_get_status, BODY_NONE, 0, ERROR_STYLE_LBAAS, "its tree of operating statuses"},
+	{"GET", LB "/statuses", lbaas_get_status, BODY_NONE, 0, ERROR_STYLE_LBAAS, "the same by its older name"},
 	{"GET", LB "/stats", lbaas_get_stats, BODY_NONE, 0, ERROR_STYLE_LBAAS,
 		"its statistics since it was created"},
 	{"GET", LB "/activity", lbaas_get_activity, BODY_NONE, 0, ERROR_STYLE_LBAAS,
@@ -40,6 +58,18 @@ const struct route routes[] = {
 		"the definition as it was"},
 	{"POST", LB "/rollback", lbaas_post_rollback, BODY_JSON, LIMIT_SMALL_BODY_BYTES, ERROR_STYLE_LBAAS,
 		"back to a revision"},
+
+	OBJECTS("/v2/lbaas/listeners", "/v2/lbaas/listeners/{listener_id}", "listener", "listeners"),
+	{"GET", "/v2/lbaas/listeners/{listener_id}/stats", lbaas_get_listener_stats, BODY_NONE, 0, ERROR_STYLE_LBAAS,
+		"its statistics since it was created"},
+	OBJECTS("/v2/lbaas/pools", POOL, "pool", "pools"),
+	OBJECTS(POOL "/members", POOL "/members/{member_id}", "member", "members of a pool"),
+	{"PUT", POOL "/members", lbaas_put_members, BODY_JSON, LIMIT_BODY_BYTES, ERROR_STYLE_LBAAS,
+		"replaces the members of a pool"},
+	OBJECTS("/v2/lbaas/healthmonitors", "/v2/lbaas/healthmonitors/{healthmonitor_id}", "health monitor",
+		"health monitors"),
+	OBJECTS("/v2/lbaas/l7policies", POLICY, "L7 policy", "L7 policies"),
+	OBJECTS(POLICY "/rules", POLICY "/rules/{rule_id}", "rule", "rules of an L7 policy"),
 
 	{"GET", "/v2/lbaas/certificates", lbaas_list_certificates, BODY_NONE, 0, ERROR_STYLE_LBAAS, "all certificates"},
 	{"PUT", STORED, lbaas_put_certificate, BODY_PEM, CERTIFICATE_BODY_LIMIT, ERROR_STYLE_LBAAS,

@@ -130,7 +130,7 @@ static int set_default(const struct field *field, const struct definition_defaul
 	}
 }
 
-static const struct field *find_field(const struct object_type *type, const char *name)
+const struct field *object_find_field(const struct object_type *type, const char *name)
 {
 	for (const struct field *field = type->fields; field->name; field++)
 		if (streq(field->name, name))
@@ -142,6 +142,13 @@ static bool is_absent(const struct field *field, const json_t *value)
 {
 	return !value || json_is_null(value) ||
 		((field->flags & FIELD_EMPTY_IS_ABSENT) && json_is_string(value) && json_string_length(value) == 0);
+}
+
+const struct definition_defaults definition_stored;
+
+static bool is_known(const struct field *field, const struct definition_defaults *defaults)
+{
+	return field && (defaults == &definition_stored || !(field->flags & FIELD_STORED));
 }
 
 int object_parse(const struct object_type *type, const json_t *json, const struct location *where,
@@ -156,7 +163,7 @@ int object_parse(const struct object_type *type, const json_t *json, const struc
 	{
 		struct location inner = {where, key, 0};
 
-		if (!find_field(type, key))
+		if (!is_known(object_find_field(type, key), defaults))
 			return location_error(&inner, ERROR_INVALID, err, "unknown field of a %s", type->name);
 	}
 	for (const struct field *field = type->fields; field->name; field++) {
@@ -176,39 +183,76 @@ int object_parse(const struct object_type *type, const json_t *json, const struc
 	return 0;
 }
 
+/* Frees what the field owns, and leaves nothing there. */
+static void field_done(const struct field *field, void *object)
+{
+	void *target = field_at(object, field->offset);
+	size_t *count = field_at(object, field->count_offset);
+
+	switch (field->type) {
+	case FIELD_STRING:
+	case FIELD_REFERENCE:
+	case FIELD_ADDRESS:
+	case FIELD_VERSION:
+		free(*(char **)target);
+		break;
+	case FIELD_SWITCHES:
+	case FIELD_TAGS:
+		json_decref(*(json_t **)target);
+		break;
+	case FIELD_CIDRS:
+	case FIELD_STRINGS:
+		strv_free(*(char ***)target);
+		break;
+	case FIELD_OBJECT:
+		if (*(void **)target)
+			object_done(field->object, *(void **)target);
+		free(*(void **)target);
+		break;
+	case FIELD_LIST:
+		for (size_t i = 0; i < *count; i++)
+			object_done(field->object, field_at(*(void **)target, i * field->object->size));
+		free(*(void **)target);
+		*count = 0;
+		break;
+	default:
+		return;
+	}
+	*(void **)target = NULL;
+}
+
 void object_done(const struct object_type *type, void *object)
 {
-	for (const struct field *field = type->fields; field->name; field++) {
-		void *target = field_at(object, field->offset);
-
-		switch (field->type) {
-		case FIELD_STRING:
-		case FIELD_REFERENCE:
-		case FIELD_ADDRESS:
-		case FIELD_VERSION:
-			free(*(char **)target);
-			break;
-		case FIELD_SWITCHES:
-		case FIELD_TAGS:
-			json_decref(*(json_t **)target);
-			break;
-		case FIELD_CIDRS:
-		case FIELD_STRINGS:
-			strv_free(*(char ***)target);
-			break;
-		case FIELD_OBJECT:
-			if (*(void **)target)
-				object_done(field->object, *(void **)target);
-			free(*(void **)target);
-			break;
-		case FIELD_LIST:
-			for (size_t i = 0; i < *(size_t *)field_at(object, field->count_offset); i++)
-				object_done(field->object, field_at(*(void **)target, i * field->object->size));
-			free(*(void **)target);
-			break;
-		default:
-			break;
-		}
-	}
+	for (const struct field *field = type->fields; field->name; field++)
+		field_done(field, object);
 	memset(object, 0, type->size);
+}
+
+int object_update(const struct object_type *type, const json_t *json, const struct location *where,
+	const struct definition_defaults *defaults, void *object, struct error *err)
+{
+	const char *key;
+	json_t *value;
+
+	if (!json_is_object(json))
+		return value_wrong_type(where, json, "an object", err);
+	json_object_foreach((json_t *)json, key, value)
+	{
+		const struct field *field = object_find_field(type, key);
+		struct location inner = {where, key, 0};
+		int r;
+
+		if (!is_known(field, defaults) || (field->flags & FIELD_TRANSIENT))
+			return location_error(&inner, ERROR_INVALID, err, "unknown field of a %s", type->name);
+		if (field->flags & FIELD_FIXED)
+			return location_error(&inner, ERROR_INVALID, err, "cannot be changed");
+		if (is_absent(field, value) && (field->flags & FIELD_REQUIRED))
+			return location_error(&inner, ERROR_INVALID, err, "must not be null");
+		field_done(field, object);
+		r = is_absent(field, value) ? set_default(field, defaults, object)
+					    : parse_field(field, value, &inner, defaults, object, err);
+		if (r < 0)
+			return r;
+	}
+	return 0;
 }

@@ -19,7 +19,12 @@
 	}
 #define OWN_ID(s)                                                                                  \
 	{                                                                                          \
-		"id", FIELD_OWN_ID, .offset = offsetof(struct s, id)                               \
+		"id", FIELD_OWN_ID, FIELD_FIXED, .offset = offsetof(struct s, id)                          \
+	}
+#define TIMES(s)                                                                                    \
+	{"created_at", FIELD_TIME, FIELD_STORED, .offset = offsetof(struct s, created_at)},                  \
+	{                                                                                          \
+		"updated_at", FIELD_TIME, FIELD_STORED, .offset = offsetof(struct s, updated_at)             \
 	}
 #define ADMIN_STATE_UP(s)                                                                          \
 	{                                                                                          \
@@ -45,6 +50,11 @@
 	{                                                                                          \
 		#field, FIELD_REFERENCE, FIELD_EMPTY_IS_ABSENT, .offset = offsetof(struct s, field) \
 	}
+#define FIXED_REFERENCE(field, s)                                                                  \
+	{                                                                                          \
+		#field, FIELD_REFERENCE, FIELD_EMPTY_IS_ABSENT | FIELD_FIXED,                      \
+			.offset = offsetof(struct s, field)                                        \
+	}
 #define END                                                                                        \
 	{                                                                                          \
 		.name = NULL                                                                       \
@@ -63,7 +73,7 @@
 	OPTIONAL(field, s, .maximum = LIMIT_NAME, .check = grammar_certificate_reference)
 #define LIST(field, s, most, type)                                                                 \
 	{                                                                                          \
-		#field, FIELD_LIST, .offset = offsetof(struct s, field),                           \
+		#field, FIELD_LIST, FIELD_FIXED, .offset = offsetof(struct s, field),              \
 			.count_offset = offsetof(struct s, n_##field), .maximum = most,            \
 			.object = &type                                                            \
 	}

@@ -22,6 +22,7 @@ enum field_type {
 	FIELD_SWITCHES,  /* json_t *: object of "true"/"false" whose keys are among choices */
 	FIELD_STRINGS,   /* char **: minimum to maximum strings, of choices or by "check", none twice; NULL when absent or empty */
 	FIELD_TAGS,      /* json_t *: array of strings */
+	FIELD_TIME,      /* char[DEFINITION_TIME_SIZE]: "" when absent */
 	FIELD_OBJECT,    /* struct *: "object", NULL when absent */
 	FIELD_LIST,      /* struct * and size_t at count_offset: "object", at most maximum */
 };
@@ -31,6 +32,8 @@ enum field_flags {
 	FIELD_CONFIGURED = 1 << 1, /* the default is the int64_t at default_value in struct definition_defaults */
 	FIELD_TRANSIENT = 1 << 2,  /* read from documents, never written */
 	FIELD_EMPTY_IS_ABSENT = 1 << 3, /* a string: "" is as good as nothing, as with Octavia */
+	FIELD_FIXED = 1 << 4,  /* given when the object is created, and never changed by an update of the object */
+	FIELD_STORED = 1 << 5, /* ours: in stored files, never in a client's document */
 };
 
 struct object_type;
@@ -92,10 +95,42 @@ int location_error(const struct location *where, enum error_code code, struct er
 /* Fills a zeroed object from JSON by its table. On failure the object is half filled: object_done() it. */
 int object_parse(const struct object_type *type, const json_t *json, const struct location *where,
 	const struct definition_defaults *defaults, void *object, struct error *err);
-int object_to_json(const struct object_type *type, const void *object, json_t **ret);
+/* Changes the fields that "json" names, as an update of the API does: null is the default. On failure the object is half
+ * changed. */
+int object_update(const struct object_type *type, const json_t *json, const struct location *where,
+	const struct definition_defaults *defaults, void *object, struct error *err);
+/* "stored": with the fields of FIELD_STORED. */
+int object_to_json(const struct object_type *type, const void *object, bool stored, json_t **ret);
+/* The object as the API of Octavia shows it: every field, null where nothing is set, children by their ids alone, and the times. What
+ * others know of it (its parents, its statuses) is the caller's to add. */
+int object_to_resource(const struct object_type *type, const void *object, json_t **ret);
+/* The row of that name, NULL if there is none. */
+const struct field *object_find_field(const struct object_type *type, const char *name);
+
+/* copy.c: into a zeroed object. On failure it is half filled: object_done() it. */
+int object_copy(const struct object_type *type, const void *from, void *to);
+/* Whether the fields say the same, but for those of FIELD_STORED; "whole": those of its children, too. A child is an object with an
+ * id of its own. */
+bool object_equal(const struct object_type *type, const void *a, const void *b, bool whole);
+
+/* Objects of the API have an id, which is the first row; parts of objects have none. */
+static inline bool object_type_has_id(const struct object_type *type)
+{
+	return type->fields[0].type == FIELD_OWN_ID;
+}
 /* Frees what the fields own, not the object. */
 void object_done(const struct object_type *type, void *object);
 
 /* The rules between fields and objects (check.c): ids, names, references, duplicates, protocols. */
 int definition_check(struct load_balancer *lb, const char *lb_id, const struct definition_defaults *defaults,
 	struct error *err);
+
+static inline char *object_id(const struct object_type *type, void *object)
+{
+	return field_at(object, type->fields[0].offset);
+}
+
+static inline const char *object_const_id(const struct object_type *type, const void *object)
+{
+	return field_const_at(object, type->fields[0].offset);
+}

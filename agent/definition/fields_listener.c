@@ -19,6 +19,7 @@ const char *const insert_header_names[] = {"X-Forwarded-For", "X-Forwarded-Port"
 
 static const struct field l7rule_fields[] = {
 	OWN_ID(l7rule),
+	TIMES(l7rule),
 	{"type", FIELD_ENUM, FIELD_REQUIRED, offsetof(struct l7rule, type), .choices = l7rule_type_names},
 	{"compare_type", FIELD_ENUM, FIELD_REQUIRED, offsetof(struct l7rule, compare_type),
 		.choices = l7rule_compare_type_names},
@@ -33,6 +34,7 @@ const struct object_type l7rule_type = {"rule", sizeof(struct l7rule), l7rule_fi
 
 static const struct field l7policy_fields[] = {
 	OWN_ID(l7policy),
+	TIMES(l7policy),
 	NAME(l7policy),
 	DESCRIPTION(l7policy),
 	{"action", FIELD_ENUM, FIELD_REQUIRED, offsetof(struct l7policy, action), .choices = l7policy_action_names},
@@ -66,12 +68,13 @@ const struct object_type listener_proxy_protocol_type = {
 
 static const struct field listener_fields[] = {
 	OWN_ID(listener),
+	TIMES(listener),
 	NAME(listener),
 	DESCRIPTION(listener),
 	ADMIN_STATE_UP(listener),
-	{"protocol", FIELD_ENUM, FIELD_REQUIRED, offsetof(struct listener, protocol),
+	{"protocol", FIELD_ENUM, FIELD_REQUIRED | FIELD_FIXED, offsetof(struct listener, protocol),
 		.choices = listener_protocol_names},
-	PORT(protocol_port, listener, .flags = FIELD_REQUIRED),
+	PORT(protocol_port, listener, .flags = FIELD_REQUIRED | FIELD_FIXED),
 	{"connection_limit", FIELD_INTEGER, .offset = offsetof(struct listener, connection_limit),
 		.minimum = -1, .maximum = 1000000, .default_value = -1},
 	REFERENCE(default_pool_id, listener),

@@ -63,29 +63,34 @@ static bool is_deeper_than(const json_t *json, int depth)
 	return false;
 }
 
-static int check_document(const json_t *document, struct error *err)
+static int check_document(const json_t *document, const char *member, struct error *err)
 {
 	const char *key;
 	json_t *value;
 
 	if (!json_is_object(document) || is_deeper_than(document, LIMIT_JSON_DEPTH))
-		return error_set(err, ERROR_INVALID, "", "must be an object with the member \"loadbalancer\", "
-			"nested at most %d deep", LIMIT_JSON_DEPTH);
+		return error_set(err, ERROR_INVALID, "", "must be an object with the member \"%s\", "
+			"nested at most %d deep", member, LIMIT_JSON_DEPTH);
 	json_object_foreach((json_t *)document, key, value)
 	{
 		struct location where = {NULL, key, 0};
 
-		if (!streq(key, "loadbalancer"))
+		if (!streq(key, member))
 			return location_error(&where, ERROR_INVALID, err, "unknown field of the document");
+	}
+	if (!json_object_get(document, member)) {
+		struct location where = {NULL, member, 0};
+
+		return location_error(&where, ERROR_INVALID, err, "is required");
 	}
 	return 0;
 }
 
-int definition_parse(const char *lb_id, const char *body, size_t length,
-	const struct definition_defaults *defaults, struct load_balancer **ret, struct error *err)
+int document_read(const char *body, size_t length, const char *member, json_t **ret, struct error *err)
 {
 	json_auto_t *document = NULL;
 	json_error_t problem;
+	int r;
 
 	if (length > LIMIT_BODY_BYTES)
 		return error_set(err, ERROR_TOO_LARGE, "", "the document has more than %d bytes",
@@ -96,24 +101,21 @@ int definition_parse(const char *lb_id, const char *body, size_t length,
 	if (!document)
 		return error_set(err, ERROR_INVALID, "", "not a JSON document: line %d, column %d: %s",
 			problem.line, problem.column, problem.text);
-	return definition_parse_json(lb_id, document, defaults, ret, err);
-}
-
-int definition_parse_json(const char *lb_id, const json_t *document, const struct definition_defaults *defaults,
-	struct load_balancer **ret, struct error *err)
-{
-	_cleanup_load_balancer_ struct load_balancer *lb = NULL;
-	struct location root = {NULL, "loadbalancer", 0};
-	const json_t *json;
-	int r;
-
-	r = check_document(document, err);
+	r = check_document(document, member, err);
 	if (r < 0)
 		return r;
-	json = json_object_get(document, "loadbalancer");
-	if (!json)
-		return location_error(&root, ERROR_INVALID, err, "is required");
-	lb = calloc(1, sizeof(*lb));
+	*ret = json_incref(json_object_get(document, member));
+	return 0;
+}
+
+/* What the member "loadbalancer" of a document says. */
+static int parse_load_balancer(const char *lb_id, const json_t *json, const struct definition_defaults *defaults,
+	struct load_balancer **ret, struct error *err)
+{
+	_cleanup_load_balancer_ struct load_balancer *lb = calloc(1, sizeof(*lb));
+	struct location root = {NULL, "loadbalancer", 0};
+	int r;
+
 	if (!lb)
 		return error_set_errno(err, -ENOMEM, "definition");
 	r = object_parse(&load_balancer_type, json, &root, defaults, lb, err);
@@ -128,19 +130,53 @@ int definition_parse_json(const char *lb_id, const json_t *document, const struc
 	return 0;
 }
 
-int definition_to_json(const struct load_balancer *lb, json_t **ret)
+int definition_parse(const char *lb_id, const char *body, size_t length,
+	const struct definition_defaults *defaults, struct load_balancer **ret, struct error *err)
+{
+	json_auto_t *json = NULL;
+	int r;
+
+	r = document_read(body, length, "loadbalancer", &json, err);
+	return r < 0 ? r : parse_load_balancer(lb_id, json, defaults, ret, err);
+}
+
+int definition_parse_json(const char *lb_id, const json_t *document, const struct definition_defaults *defaults,
+	struct load_balancer **ret, struct error *err)
+{
+	int r;
+
+	r = check_document(document, "loadbalancer", err);
+	return r < 0 ? r : parse_load_balancer(lb_id, json_object_get(document, "loadbalancer"), defaults, ret, err);
+}
+
+static int whole_to_json(const struct load_balancer *lb, bool stored, json_t **ret)
 {
 	json_auto_t *document = json_object();
 	json_t *body = NULL;
 	int r;
 
-	r = object_to_json(&load_balancer_type, lb, &body);
+	r = object_to_json(&load_balancer_type, lb, stored, &body);
 	if (r < 0)
 		return r;
 	if (json_object_set_new(document, "loadbalancer", body) < 0)
 		return -ENOMEM;
 	*ret = TAKE_PTR(document);
 	return 0;
+}
+
+int definition_to_json(const struct load_balancer *lb, json_t **ret)
+{
+	return whole_to_json(lb, false, ret);
+}
+
+int definition_to_stored_json(const struct load_balancer *lb, json_t **ret)
+{
+	return whole_to_json(lb, true, ret);
+}
+
+bool definition_equal(const struct load_balancer *a, const struct load_balancer *b)
+{
+	return object_equal(&load_balancer_type, a, b, true);
 }
 
 int definition_to_text(const struct load_balancer *lb, char **ret_text, size_t *ret_length)
@@ -158,65 +194,5 @@ int definition_to_text(const struct load_balancer *lb, char **ret_text, size_t *
 	if (ret_length)
 		*ret_length = strlen(text);
 	*ret_text = text;
-	return 0;
-}
-
-/* [{"id": …}, …] of a list of objects that begin with their id. */
-static json_t *id_list(const void *items, size_t n, size_t size)
-{
-	json_t *list = json_array();
-
-	for (size_t i = 0; i < n; i++)
-		if (json_array_append_new(list, json_pack("{s:s}", "id", (const char *)items + i * size)) < 0) {
-			json_decref(list);
-			return NULL;
-		}
-	return list;
-}
-
-static int add_absent_fields(const struct object_type *type, json_t *object)
-{
-	for (const struct field *field = type->fields; field->name; field++) {
-		bool list = field->type == FIELD_TAGS || field->type == FIELD_STRINGS;
-
-		if (!json_object_get(object, field->name) &&
-			json_object_set_new(object, field->name, list ? json_array() : json_null()) < 0)
-			return -ENOMEM;
-	}
-	return 0;
-}
-
-static int add_absent_fields_of_list(const struct object_type *type, json_t *list)
-{
-	json_t *item;
-	size_t i;
-
-	json_array_foreach(list, i, item)
-		if (add_absent_fields(type, item) < 0)
-			return -ENOMEM;
-	return 0;
-}
-
-int definition_lb_resource(const struct load_balancer *lb, json_t **ret)
-{
-	json_auto_t *resource = NULL;
-	int r;
-
-	r = object_to_json(&load_balancer_type, lb, &resource);
-	if (r < 0)
-		return r;
-	/* Octavia shows every field, null where nothing is set, and what kind of port the VIP has. */
-	r = add_absent_fields(&load_balancer_type, resource);
-	if (r == 0)
-		r = add_absent_fields_of_list(&additional_vip_type, json_object_get(resource, "additional_vips"));
-	if (r < 0)
-		return r;
-	if (json_object_set_new(resource, "vip_vnic_type", json_string("normal")) < 0)
-		return -ENOMEM;
-	if (json_object_set_new(resource, "listeners",
-			id_list(lb->listeners, lb->n_listeners, sizeof(*lb->listeners))) < 0 ||
-		json_object_set_new(resource, "pools", id_list(lb->pools, lb->n_pools, sizeof(*lb->pools))) < 0)
-		return -ENOMEM;
-	*ret = TAKE_PTR(resource);
 	return 0;
 }

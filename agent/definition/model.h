@@ -19,7 +19,10 @@
 
 #include "agent/base/error.h"
 
-enum { UUID_SIZE = 37 }; /* with the NUL */
+enum {
+	UUID_SIZE = 37, /* with the NUL */
+	DEFINITION_TIME_SIZE = sizeof("2026-01-31T23:59:59"), /* UTC */
+};
 
 enum listener_protocol {
 	LISTENER_TCP,
@@ -134,6 +137,7 @@ struct session_persistence {
 
 struct health_monitor {
 	char id[UUID_SIZE];
+	char created_at[DEFINITION_TIME_SIZE], updated_at[DEFINITION_TIME_SIZE]; /* "": not changed since; tree.h */
 	char *name;
 	int type; /* enum monitor_type */
 	int64_t delay_s;
@@ -152,6 +156,7 @@ struct health_monitor {
 
 struct member {
 	char id[UUID_SIZE];
+	char created_at[DEFINITION_TIME_SIZE], updated_at[DEFINITION_TIME_SIZE]; /* "": not changed since; tree.h */
 	char *name;
 	char *address;
 	int64_t protocol_port;
@@ -167,6 +172,7 @@ struct member {
 
 struct pool {
 	char id[UUID_SIZE];
+	char created_at[DEFINITION_TIME_SIZE], updated_at[DEFINITION_TIME_SIZE]; /* "": not changed since; tree.h */
 	char *name;
 	char *description;
 	bool admin_state_up;
@@ -189,6 +195,7 @@ struct pool {
 
 struct l7rule {
 	char id[UUID_SIZE];
+	char created_at[DEFINITION_TIME_SIZE], updated_at[DEFINITION_TIME_SIZE]; /* "": not changed since; tree.h */
 	int type;         /* enum l7rule_type */
 	int compare_type; /* enum l7rule_compare_type */
 	char *key;        /* header, cookie, DN field */
@@ -200,6 +207,7 @@ struct l7rule {
 
 struct l7policy {
 	char id[UUID_SIZE];
+	char created_at[DEFINITION_TIME_SIZE], updated_at[DEFINITION_TIME_SIZE]; /* "": not changed since; tree.h */
 	char *name;
 	char *description;
 	int action;           /* enum l7policy_action */
@@ -224,6 +232,7 @@ struct listener_proxy_protocol {
 
 struct listener {
 	char id[UUID_SIZE];
+	char created_at[DEFINITION_TIME_SIZE], updated_at[DEFINITION_TIME_SIZE]; /* "": not changed since; tree.h */
 	char *name;
 	char *description;
 	bool admin_state_up;
@@ -308,6 +317,9 @@ struct definition_defaults {
 	const char *vip_address; /* NULL: not known */
 };
 
+/* Those of stored documents: all is said there, so that there are none, and fields of FIELD_STORED are read as well. */
+extern const struct definition_defaults definition_stored;
+
 /*
  * Parses the document of PUT …/definition ({"loadbalancer": {…}}), gives ids to objects without one (UUIDv5 of their
  * names), moves nested pools to the load balancer's list and checks everything against everything. On failure
@@ -327,9 +339,14 @@ int definition_to_json(const struct load_balancer *lb, json_t **ret);
 /* One canonical text for equal trees: compact, keys in table order. Owned by the caller. */
 int definition_to_text(const struct load_balancer *lb, char **ret_text, size_t *ret_length);
 
-/* The resource as GET …/loadbalancers/{id} and its relatives show it, without the statuses and times (the caller adds
- * them): children as lists of {"id"}. New references. */
-int definition_lb_resource(const struct load_balancer *lb, json_t **ret);
+/* The same as it is stored: with the times of the objects. */
+int definition_to_stored_json(const struct load_balancer *lb, json_t **ret);
+
+/* Whether two trees say the same, whatever their times; with that, whether their texts are the same. */
+bool definition_equal(const struct load_balancer *a, const struct load_balancer *b);
+
+/* Reads {"member": {…}} or {"member": […]}: nothing else beside the one member. *ret is its value, a new reference. */
+int document_read(const char *body, size_t length, const char *member, json_t **ret, struct error *err);
 
 struct load_balancer *load_balancer_ref(struct load_balancer *lb);
 void load_balancer_unref(struct load_balancer *lb);

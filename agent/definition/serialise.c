@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/definition/fields.h"
 
+#include <stdlib.h>
+
 #include "agent/base/text.h"
 
 /* Walks the field tables the other way: struct to JSON. */
@@ -15,20 +17,20 @@ static json_t *strings_to_json(char *const *strings)
 	return TAKE_PTR(json);
 }
 
-static json_t *list_to_json(const struct object_type *type, const char *items, size_t n)
+static json_t *list_to_json(const struct object_type *type, const char *items, size_t n, bool stored)
 {
 	json_auto_t *json = json_array();
 
 	for (size_t i = 0; i < n; i++) {
 		json_t *item = NULL;
 
-		if (object_to_json(type, items + i * type->size, &item) < 0 || json_array_append_new(json, item) < 0)
+		if (object_to_json(type, items + i * type->size, stored, &item) < 0 || json_array_append_new(json, item) < 0)
 			return NULL;
 	}
 	return TAKE_PTR(json);
 }
 
-static int field_to_json(const struct field *field, const void *object, json_t **ret)
+static int field_to_json(const struct field *field, const void *object, bool stored, json_t **ret)
 {
 	const void *source = field_const_at(object, field->offset);
 	json_t *json = NULL;
@@ -45,6 +47,11 @@ static int field_to_json(const struct field *field, const void *object, json_t *
 		if (!*(char *const *)source)
 			return 0;
 		json = json_string(*(char *const *)source);
+		break;
+	case FIELD_TIME:
+		if (!*(const char *)source)
+			return 0;
+		json = json_string(source);
 		break;
 	case FIELD_BOOL:
 		json = json_boolean(*(const bool *)source);
@@ -75,10 +82,10 @@ static int field_to_json(const struct field *field, const void *object, json_t *
 	case FIELD_OBJECT:
 		if (!*(void *const *)source)
 			return 0;
-		return object_to_json(field->object, *(void *const *)source, ret);
+		return object_to_json(field->object, *(void *const *)source, stored, ret);
 	case FIELD_LIST:
 		json = list_to_json(field->object, *(void *const *)source,
-			*(const size_t *)field_const_at(object, field->count_offset));
+			*(const size_t *)field_const_at(object, field->count_offset), stored);
 		break;
 	}
 	if (!json)
@@ -87,7 +94,7 @@ static int field_to_json(const struct field *field, const void *object, json_t *
 	return 0;
 }
 
-int object_to_json(const struct object_type *type, const void *object, json_t **ret)
+int object_to_json(const struct object_type *type, const void *object, bool stored, json_t **ret)
 {
 	json_auto_t *json = json_object();
 
@@ -97,14 +104,116 @@ int object_to_json(const struct object_type *type, const void *object, json_t **
 		json_t *value;
 		int r;
 
-		if (field->flags & FIELD_TRANSIENT)
+		if ((field->flags & FIELD_TRANSIENT) || (!stored && (field->flags & FIELD_STORED)))
 			continue;
-		r = field_to_json(field, object, &value);
+		r = field_to_json(field, object, stored, &value);
 		if (r < 0)
 			return r;
 		if (value && json_object_set_new_nocheck(json, field->name, value) < 0)
 			return -ENOMEM;
 	}
 	*ret = TAKE_PTR(json);
+	return 0;
+}
+
+/* [{"id": …}, …] */
+static json_t *ids_to_json(const struct object_type *type, const void *items, size_t n)
+{
+	json_auto_t *list = json_array();
+
+	for (size_t i = 0; i < n; i++) {
+		const char *id = object_const_id(type, field_const_at(items, i * type->size));
+
+		if (json_array_append_new(list, json_pack("{s:s}", "id", id)) < 0)
+			return NULL;
+	}
+	return TAKE_PTR(list);
+}
+
+static int add_absent_parts(const struct object_type *type, json_t *part)
+{
+	for (const struct field *field = type->fields; field->name; field++)
+		if (!json_object_get(part, field->name) && json_object_set_new_nocheck(part, field->name, json_null()) < 0)
+			return -ENOMEM;
+	return 0;
+}
+
+/* How Octavia shows a field that is not set. */
+static json_t *absent_to_json(const struct field *field)
+{
+	switch (field->type) {
+	case FIELD_TAGS:
+	case FIELD_STRINGS:
+		return json_array();
+	case FIELD_SWITCHES:
+		return json_object();
+	case FIELD_STRING:
+		if (streq(field->name, "name") || streq(field->name, "description"))
+			return json_string("");
+		return json_null();
+	default:
+		return json_null();
+	}
+}
+
+static int show_child(const struct field *field, const void *object, json_t *resource)
+{
+	const void *items = *(void *const *)field_const_at(object, field->offset);
+	_cleanup_free_ char *name = NULL;
+
+	if (field->type == FIELD_LIST)
+		return json_object_set_new_nocheck(resource, field->name,
+			ids_to_json(field->object, items, *(const size_t *)field_const_at(object, field->count_offset)));
+	if (asprintf(&name, "%s_id", field->name) < 0) {
+		name = NULL;
+		return -ENOMEM;
+	}
+	return json_object_set_new_nocheck(
+		resource, name, items ? json_string(object_const_id(field->object, items)) : json_null());
+}
+
+static int show_field(const struct field *field, const void *object, json_t *resource)
+{
+	json_t *value, *part;
+	size_t i;
+	int r;
+
+	if (field->object && object_type_has_id(field->object))
+		return show_child(field, object, resource) < 0 ? -ENOMEM : 0;
+	r = field_to_json(field, object, true, &value);
+	if (r < 0)
+		return r;
+	if (value && field->type == FIELD_VERSION) { /* a number, there */
+		json_t *number = json_real(strtod(json_string_value(value), NULL));
+
+		json_decref(value);
+		value = number;
+	} else if (!value) {
+		value = absent_to_json(field);
+	}
+	if (json_object_set_new_nocheck(resource, field->name, value) < 0)
+		return -ENOMEM;
+	if (field->type == FIELD_OBJECT && json_is_object(value))
+		return add_absent_parts(field->object, value);
+	if (field->type == FIELD_LIST)
+		json_array_foreach(value, i, part)
+			if (add_absent_parts(field->object, part) < 0)
+				return -ENOMEM;
+	return 0;
+}
+
+int object_to_resource(const struct object_type *type, const void *object, json_t **ret)
+{
+	json_auto_t *resource = json_object();
+
+	if (!resource)
+		return -ENOMEM;
+	for (const struct field *field = type->fields; field->name; field++) {
+		int r = field->flags & FIELD_TRANSIENT ? 0 : show_field(field, object, resource);
+
+		if (r < 0)
+			return r;
+	}
+	*ret = TAKE_PTR(resource);
 	return 0;
 }

@@ -11,6 +11,7 @@
 #include "agent/base/log.h"
 #include "agent/base/text.h"
 #include "agent/definition/limits.h"
+#include "agent/definition/tree.h"
 
 #define FOLDER "definition"
 #define FILE_FORMAT 1
@@ -123,7 +124,6 @@ static int copy_time(char target[STORE_TIME_SIZE], const json_t *json)
 static int read_revision(int folder_fd, const char *lb_id, int64_t revision, struct stored_definition *ret,
 	struct error *err)
 {
-	static const struct definition_defaults no_defaults; /* every field is in the file */
 	_cleanup_stored_ struct stored_definition stored = STORED_DEFINITION_INIT;
 	_cleanup_free_ char *data = NULL;
 	json_auto_t *file = NULL;
@@ -145,10 +145,11 @@ static int read_revision(int folder_fd, const char *lb_id, int64_t revision, str
 		copy_time(stored.updated_at, json_object_get(file, "updated_at")) < 0)
 		return error_set(err, ERROR_INVALID, NULL, "%s: not a definition file of format %d", name,
 			FILE_FORMAT);
-	r = definition_parse_json(lb_id, json_object_get(file, "definition"), &no_defaults, &stored.lb, err);
+	r = definition_parse_json(lb_id, json_object_get(file, "definition"), &definition_stored, &stored.lb, err);
 	if (r < 0)
 		return error_wrap(err, r, "%s", name);
 	stored.revision = revision;
+	tree_set_missing_times(stored.lb, stored.created_at);
 	*ret = stored;
 	stored = STORED_DEFINITION_INIT;
 	return 0;
@@ -227,7 +228,7 @@ int store_write(int lb_dir_fd, const struct stored_definition *stored, struct er
 	size_t n = 0;
 	int r;
 
-	r = definition_to_json(stored->lb, &definition);
+	r = definition_to_stored_json(stored->lb, &definition);
 	if (r < 0)
 		return error_set_errno(err, r, "definition");
 	file = json_pack("{s:i, s:I, s:s, s:s, s:O}", "format", FILE_FORMAT, "revision",

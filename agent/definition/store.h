@@ -11,7 +11,7 @@
 
 #include "agent/definition/model.h"
 
-enum { STORE_TIME_SIZE = sizeof("2026-01-31T23:59:59") };
+enum { STORE_TIME_SIZE = DEFINITION_TIME_SIZE };
 
 struct stored_definition {
 	int64_t revision; /* from 1 */

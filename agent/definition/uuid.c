@@ -4,6 +4,7 @@
 #include <gnutls/crypto.h>
 #include <gnutls/gnutls.h>
 #include <string.h>
+#include <sys/random.h>
 
 #include "agent/base/text.h"
 
@@ -12,12 +13,22 @@ static unsigned hex_digit(char c)
 	return (unsigned)(c <= '9' ? c - '0' : c - 'a' + 10);
 }
 
+/* The first 16 bytes, with the version and the variant. */
+static void write_uuid(uint8_t *bytes, unsigned version, char ret[UUID_SIZE])
+{
+	char hex[33];
+
+	bytes[6] = (uint8_t)((bytes[6] & 0x0f) | version << 4);
+	bytes[8] = (uint8_t)((bytes[8] & 0x3f) | 0x80);
+	text_hex(bytes, 16, hex);
+	snprintf(ret, UUID_SIZE, "%.8s-%.4s-%.4s-%.4s-%.12s", hex, hex + 8, hex + 12, hex + 16, hex + 20);
+}
+
 int uuid_derive(const char *namespace_uuid, const char *name, char ret[UUID_SIZE])
 {
 	_cleanup_text_ struct text input = TEXT_INIT;
 	_cleanup_free_ char *bytes = NULL;
 	uint8_t hash[20];
-	char hex[33];
 	size_t length;
 	int r;
 
@@ -35,10 +46,17 @@ int uuid_derive(const char *namespace_uuid, const char *name, char ret[UUID_SIZE
 	if (gnutls_hash_fast(GNUTLS_DIG_SHA1, bytes, length, hash) < 0)
 		return -EIO;
 
-	hash[6] = (uint8_t)((hash[6] & 0x0f) | 0x50);
-	hash[8] = (uint8_t)((hash[8] & 0x3f) | 0x80);
-	text_hex(hash, 16, hex);
-	snprintf(ret, UUID_SIZE, "%.8s-%.4s-%.4s-%.4s-%.12s", hex, hex + 8, hex + 12, hex + 16, hex + 20);
+	write_uuid(hash, 5, ret);
+	return 0;
+}
+
+int uuid_random(char ret[UUID_SIZE])
+{
+	uint8_t bytes[16];
+
+	if (getrandom(bytes, sizeof(bytes), 0) != (ssize_t)sizeof(bytes))
+		return errno ? -errno : -EIO;
+	write_uuid(bytes, 4, ret);
 	return 0;
 }
 

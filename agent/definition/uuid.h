@@ -13,6 +13,9 @@
 /* 0, -EINVAL for a namespace that is no UUID, -EIO if the hash is not available. */
 int uuid_derive(const char *namespace_uuid, const char *name, char ret[UUID_SIZE]);
 
+/* A random one (version 4), RFC 9562 section 5.4. */
+int uuid_random(char ret[UUID_SIZE]);
+
 /* A UUID as clients write it, in capitals or without its hyphens, into its one form; what Python's uuid.UUID(), and so Octavia's
  * API, takes. 0, -EINVAL if it is none. */
 int uuid_read(const char *text, char ret[UUID_SIZE]);

@@ -346,6 +346,21 @@ static int parse_tags(const json_t *json, const struct location *where, json_t *
 	return 0;
 }
 
+/* Only our own files have times: whatever else there is says that they are not. */
+static int parse_time(const json_t *json, const struct location *where, char ret[DEFINITION_TIME_SIZE], struct error *err)
+{
+	static const char form[] = "dddd-dd-ddTdd:dd:dd";
+	const char *value = json_string_value(json);
+	bool good = value && strlen(value) == sizeof(form) - 1;
+
+	for (size_t i = 0; good && form[i]; i++)
+		good = form[i] == 'd' ? value[i] >= '0' && value[i] <= '9' : value[i] == form[i];
+	if (!good)
+		return location_error(where, ERROR_INVALID, err, "must be a time like 2026-01-31T23:59:59");
+	memcpy(ret, value, DEFINITION_TIME_SIZE);
+	return 0;
+}
+
 int value_parse(const struct field *field, const json_t *json, const struct location *where, void *target,
 	struct error *err)
 {
@@ -374,6 +389,8 @@ int value_parse(const struct field *field, const json_t *json, const struct loca
 		return parse_strings(field, json, where, target, err);
 	case FIELD_TAGS:
 		return parse_tags(json, where, target, err);
+	case FIELD_TIME:
+		return parse_time(json, where, target, err);
 	case FIELD_OBJECT:
 	case FIELD_LIST:
 		break;

@@ -6,6 +6,7 @@
 #include "agent/base/log.h"
 #include "agent/base/process.h"
 #include "agent/base/text.h"
+#include "agent/definition/tree.h"
 
 /*
  * Bursts of changes. While one change of a load balancer is made, others wait; the first of them then leads: it takes all that
@@ -49,9 +50,15 @@ static int make_tree(struct instance *instance, const struct change *change, str
 	struct load_balancer **ret, struct error *err)
 {
 	_cleanup_load_balancer_ struct load_balancer *lb = NULL;
+	char now[STORE_TIME_SIZE];
 	int r;
 
 	r = change->make(change->userdata, before, &lb, err);
+	if (r == 0 && lb != before) {
+		store_now(now);
+		if (tree_set_times(before, lb, now) < 0)
+			r = error_set_errno(err, -ENOMEM, "definition");
+	}
 	if (r == 0 && instance->judge)
 		r = instance->judge(instance->judge_userdata, instance, lb, err);
 	if (r < 0)

@@ -324,6 +324,12 @@ int instance_current(struct instance *instance, struct stored_definition *ret, c
 	return 0;
 }
 
+int64_t instance_unchanged_for_ms(struct instance *instance)
+{
+	LOCK_SCOPE(&instance->view_lock);
+	return process_now_ms() - instance->changed_ms;
+}
+
 char *instance_trouble(struct instance *instance)
 {
 	LOCK_SCOPE(&instance->view_lock);

@@ -87,7 +87,7 @@ struct instance {
 	const struct instance_settings *settings;
 	unsigned references;
 	pthread_mutex_t lock; /* one change at a time; everything below but the paths */
-	/* "current", "trouble", "deleted", "leaving" and "counts", which readers see during a change. */
+	/* "current", "changed_ms", "trouble", "deleted", "leaving" and "counts", which readers see during a change. */
 	pthread_mutex_t view_lock;
 	/* Changes that wait; "led": somebody makes some (change.c). */
 	pthread_mutex_t queue_lock;
@@ -97,6 +97,7 @@ struct instance {
 	instance_judge_fn judge; /* set right after creation; may be NULL */
 	void *judge_userdata;
 	struct stored_definition current; /* lb is NULL before the first is stored */
+	int64_t changed_ms; /* process_now_ms() when it became that */
 	struct change_counts counts;
 	char *trouble;                    /* why HAProxy does not run what is stored, or NULL */
 	bool damaged;                     /* a definition was stored and cannot be read: HAProxy is left alone */
@@ -204,6 +205,9 @@ int instance_stop(struct instance *instance, int graceful_ms, struct error *err)
 /* A copy of what is stored (its lb is a new reference) and of the trouble (NULL if none; owned). -ENOENT when deleted or
  * not stored yet. */
 int instance_current(struct instance *instance, struct stored_definition *ret, char **ret_trouble);
+
+/* For how long the stored definition has been in force: what HAProxy said before is of another one. */
+int64_t instance_unchanged_for_ms(struct instance *instance);
 
 /* Why HAProxy does not run what is stored or uploaded, NULL if it does. Owned by the caller. */
 char *instance_trouble(struct instance *instance);

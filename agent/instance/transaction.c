@@ -6,6 +6,7 @@
 
 #include "agent/base/fileio.h"
 #include "agent/base/log.h"
+#include "agent/base/process.h"
 #include "agent/base/text.h"
 #include "agent/definition/limits.h"
 #include "agent/instance/lvs.h"
@@ -20,6 +21,7 @@ void instance_set_current(struct instance *instance, struct stored_definition *s
 	LOCK_SCOPE(&instance->view_lock);
 	stored_definition_done(&instance->current);
 	instance->current = *stored;
+	instance->changed_ms = process_now_ms();
 	instance->damaged = false;
 	*stored = STORED_DEFINITION_INIT;
 }
@@ -331,7 +333,7 @@ static int run(struct instance *instance, const struct load_balancer *lb, struct
 static int number_trees(struct instance *instance, struct revised *trees, size_t n, struct error *err)
 {
 	_cleanup_free_ int64_t *revisions = NULL;
-	_cleanup_free_ char *before = NULL;
+	const struct load_balancer *before = instance->current.lb;
 	int64_t last = instance->current.revision;
 	size_t n_revisions = 0;
 	int r;
@@ -340,21 +342,14 @@ static int number_trees(struct instance *instance, struct revised *trees, size_t
 	r = store_revisions(instance->dir_fd, &revisions, &n_revisions);
 	if (r < 0)
 		return error_set_errno(err, r, "cannot read %s/definition", instance->directory);
-	if (instance->current.lb && definition_to_text(instance->current.lb, &before, NULL) < 0)
-		return error_set_errno(err, -ENOMEM, "definition");
 	for (size_t i = 0; i < n; i++) {
-		char *text;
-
-		if (definition_to_text(trees[i].lb, &text, NULL) < 0)
-			return error_set_errno(err, -ENOMEM, "definition");
-		if (!streq_null(before, text)) {
+		if (!before || !definition_equal(before, trees[i].lb)) {
 			if (n_revisions > 0 && revisions[0] > last)
 				last = revisions[0];
 			last++;
 		}
 		trees[i].revision = last;
-		free(before);
-		before = text;
+		before = trees[i].lb;
 	}
 	return 0;
 }

@@ -189,8 +189,13 @@ int lbaas_delete_definition(const struct request *request, struct response *resp
 	int r;
 
 	r = parse_if_match(request, &if_match, err);
-	if (r == 0)
-		r = registry_delete(request->agent->registry, request->parameters[0], if_match, err);
+	return r < 0 ? r : lbaas_delete_whole(request, if_match, response, err);
+}
+
+int lbaas_delete_whole(const struct request *request, int64_t if_match, struct response *response, struct error *err)
+{
+	int r = registry_delete(request->agent->registry, request->parameters[0], if_match, err);
+
 	if (r < 0)
 		return r;
 	health_forget(request->agent->health, request->parameters[0]);

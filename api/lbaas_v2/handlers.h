@@ -7,14 +7,26 @@
  */
 
 #include "agent/agent.h"
+#include "agent/definition/tree.h"
 #include "api/request.h"
 #include "api/response.h"
+
+/* objects.c: of every kind */
+int lbaas_list_objects(const struct request *request, struct response *response, struct error *err);
+int lbaas_get_object(const struct request *request, struct response *response, struct error *err);
+int lbaas_create_object(const struct request *request, struct response *response, struct error *err);
+int lbaas_update_object(const struct request *request, struct response *response, struct error *err);
+int lbaas_delete_object(const struct request *request, struct response *response, struct error *err);
+int lbaas_put_members(const struct request *request, struct response *response, struct error *err);
+int lbaas_delete_load_balancer(const struct request *request, struct response *response, struct error *err);
+int lbaas_failover(const struct request *request, struct response *response, struct error *err);
 
 /* loadbalancers.c */
 int lbaas_list_load_balancers(const struct request *request, struct response *response, struct error *err);
 int lbaas_get_load_balancer(const struct request *request, struct response *response, struct error *err);
 int lbaas_get_status(const struct request *request, struct response *response, struct error *err);
 int lbaas_get_stats(const struct request *request, struct response *response, struct error *err);
+int lbaas_get_listener_stats(const struct request *request, struct response *response, struct error *err);
 
 /* definitions.c */
 int lbaas_put_definition(const struct request *request, struct response *response, struct error *err);
@@ -34,7 +46,7 @@ int lbaas_put_certificate(const struct request *request, struct response *respon
 int lbaas_get_certificate(const struct request *request, struct response *response, struct error *err);
 int lbaas_delete_certificate(const struct request *request, struct response *response, struct error *err);
 
-/* Shared by the first two: the load balancer that the path names, as it is stored now. */
+/* Shared by them: the load balancer that the path names, as it is stored now. */
 struct found_load_balancer {
 	struct instance *instance;
 	struct stored_definition stored;
@@ -47,3 +59,10 @@ int lbaas_apply_options(const struct request *request, struct apply_options *ret
 int lbaas_answer_apply(
 	const struct apply_result *result, bool dry_run, struct response *response, struct error *err);
 #define _cleanup_found_ _cleanup_(lbaas_found_done)
+
+/* The load balancer that has an object of that id (below "parent_id", if that is not NULL). ERROR_NOT_FOUND names the kind. */
+int lbaas_find_owner(const struct request *request, enum tree_kind kind, const char *parent_id, const char *id,
+	struct instance **ret, struct error *err);
+
+/* Deletes the load balancer that the path names, at that revision (-1: at any), and answers. */
+int lbaas_delete_whole(const struct request *request, int64_t if_match, struct response *response, struct error *err);

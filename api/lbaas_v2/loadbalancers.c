@@ -9,6 +9,7 @@
 #include "agent/health/uploaded.h"
 #include "agent/targets.h"
 #include "api/lbaas_v2/listing.h"
+#include "api/lbaas_v2/resources.h"
 
 /* Reading: the resource, its status tree and its statistics. */
 
@@ -20,33 +21,6 @@ static int take_snapshot(const struct request *request, struct instance *instanc
 	struct health_snapshot **ret, struct error *err)
 {
 	return targets_snapshot(request->agent, instance, max_age_ms, ret, err);
-}
-
-/* Octavia's words; our extra member "trouble" says what is wrong. */
-static int resource(const struct request *request, struct instance *instance, const struct stored_definition *stored,
-	const char *trouble, json_t **ret, struct error *err)
-{
-	_cleanup_snapshot_ struct health_snapshot *snapshot = NULL;
-	json_auto_t *lb = NULL;
-	int r;
-
-	r = take_snapshot(request, instance, SNAPSHOT_MAX_AGE_MS, &snapshot, err);
-	if (r < 0)
-		return r;
-	if (definition_lb_resource(stored->lb, &lb) < 0 ||
-		json_object_set_new(lb, "vip_address",
-			json_string(stored->lb->vip_address ? stored->lb->vip_address
-							    : request->agent->config->default_vip_address)) < 0 ||
-		json_object_set_new(lb, "provisioning_status", json_string(trouble ? "ERROR" : "ACTIVE")) < 0 ||
-		json_object_set_new(lb, "operating_status",
-			json_string(operating_status_name(status_of_load_balancer(stored->lb, snapshot)))) < 0 ||
-		json_object_set_new(lb, "created_at", json_string(stored->created_at)) < 0 ||
-		json_object_set_new(lb, "updated_at", json_string(stored->updated_at)) < 0 ||
-		json_object_set_new(lb, "revision", json_integer(stored->revision)) < 0 ||
-		json_object_set_new(lb, "trouble", trouble ? json_string(trouble) : json_null()) < 0)
-		return error_set_errno(err, -ENOMEM, "load balancer");
-	*ret = TAKE_PTR(lb);
-	return 0;
 }
 
 static json_t *id_object(const char *id)
@@ -116,14 +90,18 @@ static int uploaded_resource(const struct request *request, struct instance *ins
 /* -ENOENT: it was deleted meanwhile. */
 static int any_resource(const struct request *request, struct instance *instance, json_t **ret, struct error *err)
 {
-	_cleanup_stored_ struct stored_definition stored = STORED_DEFINITION_INIT;
-	_cleanup_free_ char *trouble = NULL;
+	_cleanup_scene_ struct scene scene = SCENE_INIT;
+	struct tree_path path;
+	int r;
 
 	if (instance->owner == OWNER_CONTROLLER)
 		return uploaded_resource(request, instance, ret, err);
-	if (instance_current(instance, &stored, &trouble) < 0)
-		return error_set(err, ERROR_NOT_FOUND, NULL, "Load Balancer %s not found.", instance->id);
-	return resource(request, instance, &stored, trouble, ret, err);
+	r = scene_open(request, instance, true, &scene, err);
+	if (r < 0)
+		return r;
+	tree_find(scene.stored.lb, TREE_LOAD_BALANCER, NULL, instance->id, &path);
+	r = resource_of(&scene, &path, false, ret);
+	return r < 0 ? error_set_errno(err, r, "load balancer") : 0;
 }
 
 int lbaas_list_load_balancers(const struct request *request, struct response *response, struct error *err)
@@ -159,9 +137,7 @@ int lbaas_get_load_balancer(const struct request *request, struct response *resp
 	r = registry_get(request->agent->registry, request->parameters[0], &instance, err);
 	if (r == 0)
 		r = any_resource(request, instance, &lb, err);
-	if (r < 0)
-		return r;
-	return listing_answer_one(request, "loadbalancer", lb, response, err);
+	return r < 0 ? r : listing_answer_one(request, "loadbalancer", lb, response, err);
 }
 
 /* Beside Octavia's tree: the processes. NULL while HAProxy does not answer. */
@@ -247,5 +223,26 @@ int lbaas_get_stats(const struct request *request, struct response *response, st
 			listeners, totals_json(&listener->totals, listener->current_connections, listener->id));
 	}
 	body = json_pack("{s:o, s:O}", "stats", totals_json(&sum, active, NULL), "listeners", listeners);
+	return body ? response_set_json(response, 200, body) : error_set_errno(err, -ENOMEM, "statistics");
+}
+
+int lbaas_get_listener_stats(const struct request *request, struct response *response, struct error *err)
+{
+	_cleanup_instance_ struct instance *instance = NULL;
+	_cleanup_snapshot_ struct health_snapshot *snapshot = NULL;
+	static const struct listener_totals nothing;
+	const struct listener_health *listener;
+	json_t *body;
+	int r;
+
+	r = lbaas_find_owner(request, TREE_LISTENER, NULL, request->parameters[0], &instance, err);
+	if (r == 0)
+		r = take_snapshot(request, instance, 0, &snapshot, err);
+	if (r < 0)
+		return r;
+	/* Of one that does not run nothing was ever counted. */
+	listener = snapshot_find_listener(snapshot, request->parameters[0]);
+	body = json_pack("{s:o}", "stats",
+		totals_json(listener ? &listener->totals : &nothing, listener ? listener->current_connections : 0, NULL));
 	return body ? response_set_json(response, 200, body) : error_set_errno(err, -ENOMEM, "statistics");
 }

@@ -405,6 +405,8 @@ static void check_field(const char *what, const struct field *field, const char 
 		snprintf(wanted, sizeof(wanted), "List of at most %lld %s objects",
 			(long long)field->maximum, field->object->name);
 		break;
+	case FIELD_TIME:
+		break;
 	}
 	assert_true(*wanted);
 	assert_says(what, text, wanted);
@@ -437,6 +439,9 @@ static void test_definition_page(void **state)
 	for (size_t i = 0; i < ELEMENTSOF(object_types); i++)
 		for (const struct field *field = object_types[i]->fields; field->name; field++) {
 			_cleanup_free_ char *what = NULL;
+
+			if (field->flags & FIELD_STORED)
+				continue; /* no document has it */
 
 			assert_true(asprintf(&what, "amphorad-definition.5, %s of a %s",
 					    field->name, object_types[i]->name) > 0);

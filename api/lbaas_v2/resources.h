@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * The objects of the load-balancing API v2 as clients see them.
+ *
+ * Source of what each kind shows: octavia/api/v2/types/.
+ */
+
+#include "agent/definition/store.h"
+#include "agent/definition/tree.h"
+#include "agent/health/snapshot.h"
+#include "api/request.h"
+
+struct instance;
+
+/* What one kind of object is called. */
+struct collection {
+	const char *pattern;  /* of the route of all of them */
+	const char *name;     /* "listeners": of the list in a reply (listing.h) */
+	const char *singular; /* "listener": of one in a request or reply */
+	enum tree_kind kind;
+	const char *parent_field; /* in the body of a POST: whose child it becomes; NULL: the path says it */
+};
+
+extern const struct collection collections[];
+
+/* The one that the route of a request serves. */
+const struct collection *collection_of(const struct request *request);
+
+/* One load balancer at one moment, as objects are shown from it. */
+struct scene {
+	struct instance *instance;
+	struct stored_definition stored;
+	struct health_snapshot *snapshot; /* NULL: nothing runs yet, everything is OFFLINE */
+	char *trouble;                    /* why HAProxy does not run what is stored */
+	const char *default_vip_address;
+};
+#define SCENE_INIT ((struct scene){0})
+void scene_done(struct scene *scene);
+#define _cleanup_scene_ _cleanup_(scene_done)
+
+/* The definition of an instance and, with "look", what HAProxy says. -ENOENT (ERROR_NOT_FOUND): it has none, or no more. */
+int scene_open(const struct request *request, struct instance *instance, bool look, struct scene *ret, struct error *err);
+
+/* The resource of an object of the scene's tree. "full": its children are whole, too, as in the reply to a POST of a whole load
+ * balancer. A new reference; -ENOMEM. */
+int resource_of(const struct scene *scene, const struct tree_path *path, bool full, json_t **ret);
