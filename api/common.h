@@ -9,4 +9,5 @@
 #include "api/response.h"
 
 int common_get_versions(const struct request *request, struct response *response, struct error *err);
+int common_get_version(const struct request *request, struct response *response, struct error *err);
 int common_get_healthz(const struct request *request, struct response *response, struct error *err);

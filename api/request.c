@@ -61,13 +61,12 @@ static bool is_host(const char *host)
 	return host && *host && host[strspn(host, characters)] == '\0';
 }
 
-void request_append_url(const struct request *request, struct text *text)
+void request_append_origin(const struct request *request, struct text *text)
 {
 	const char *host = request_header(request, "Host");
 
 	if (is_host(host))
 		text_printf(text, "%s://%s", request->secure ? "https" : "http", host);
-	text_append(text, request->path);
 }
 
 int request_query_bool(

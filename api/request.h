@@ -57,9 +57,9 @@ const char *request_query(const struct request *request, const char *name);
 /* One parameter of the query after the other, as sent, also those of one name: false after the last. Start with 0. */
 bool request_query_next(const struct request *request, size_t *position, const char **ret_name, const char **ret_value);
 
-/* Appends the absolute URL of the resource by the name under which the client reached it (Host), without the query. A client
- * that named no host gets the path, which is a relative reference (RFC 3986, section 4.2). */
-void request_append_url(const struct request *request, struct text *text);
+/* Appends the beginning of absolute URLs, "https://host:9443", by the name under which the client reached us (Host). Nothing if
+ * it named no host: what follows is a relative reference then (RFC 3986, section 4.2). */
+void request_append_origin(const struct request *request, struct text *text);
 
 /* A boolean query parameter: absent is false, "" is true, otherwise oslo's words; anything else is
  * ERROR_INVALID. */

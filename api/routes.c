@@ -13,6 +13,8 @@
 #define LB "/v2/lbaas/loadbalancers/{loadbalancer_id}"
 #define POOL "/v2/lbaas/pools/{pool_id}"
 #define POLICY "/v2/lbaas/l7policies/{l7policy_id}"
+#define QUOTA "/v2/lbaas/quotas/{project_id}"
+#define AMPHORA "/v2/octavia/amphorae/{amphora_id}"
 
 /* The routes of one kind of object (lbaas_v2/resources.h). */
 #define OBJECTS(all, one, singular, plural)                                                                            \
@@ -24,8 +26,19 @@
 		"DELETE", one, lbaas_delete_object, BODY_NONE, 0, ERROR_STYLE_LBAAS, "deletes a " singular             \
 	}
 
+/* A collection that clients look into and cannot change. */
+#define READ_ONLY(all, list, one, get, what)                                                       \
+	{"GET", all, list, BODY_NONE, 0, ERROR_STYLE_LBAAS, "the " what ": none"},                 \
+		{"POST", all, lbaas_refuse_change, BODY_JSON, LIMIT_SMALL_BODY_BYTES, ERROR_STYLE_LBAAS, "refused"}, \
+		{"GET", one, get, BODY_NONE, 0, ERROR_STYLE_LBAAS, "one of the " what},            \
+		{"PUT", one, lbaas_refuse_change, BODY_JSON, LIMIT_SMALL_BODY_BYTES, ERROR_STYLE_LBAAS, "refused"},  \
+	{                                                                                          \
+		"DELETE", one, lbaas_refuse_change, BODY_NONE, 0, ERROR_STYLE_LBAAS, "refused"     \
+	}
+
 const struct route routes[] = {
 	{"GET", "/", common_get_versions, BODY_NONE, 0, ERROR_STYLE_AMPHORA, "versions of the APIs"},
+	{"GET", "/v2", common_get_version, BODY_NONE, 0, ERROR_STYLE_LBAAS, "the newest version of the load-balancing API"},
 	{"GET", "/healthz", common_get_healthz, BODY_NONE, 0, ERROR_STYLE_AMPHORA, "whether the agent answers"},
 	{"GET", "/metrics", metrics_get, BODY_NONE, 0, ERROR_STYLE_AMPHORA,
 		"the agent and its load balancers, for Prometheus"},
@@ -76,6 +89,36 @@ const struct route routes[] = {
 		"stores or replaces a certificate"},
 	{"GET", STORED, lbaas_get_certificate, BODY_NONE, 0, ERROR_STYLE_LBAAS, "what a certificate says"},
 	{"DELETE", STORED, lbaas_delete_certificate, BODY_NONE, 0, ERROR_STYLE_LBAAS, "removes a certificate"},
+
+	{"GET", "/v2/lbaas/providers", lbaas_list_providers, BODY_NONE, 0, ERROR_STYLE_LBAAS,
+		"the names under which definitions mean this agent"},
+	{"GET", "/v2/lbaas/providers/{provider}/flavor_capabilities", lbaas_list_flavor_capabilities, BODY_NONE, 0,
+		ERROR_STYLE_LBAAS, "what its flavors can say: nothing"},
+	{"GET", "/v2/lbaas/providers/{provider}/availability_zone_capabilities", lbaas_list_zone_capabilities, BODY_NONE, 0,
+		ERROR_STYLE_LBAAS, "what its availability zones can say: nothing"},
+	READ_ONLY("/v2/lbaas/flavors", lbaas_list_flavors, "/v2/lbaas/flavors/{flavor_id}", lbaas_get_flavor, "flavors"),
+	READ_ONLY("/v2/lbaas/flavorprofiles", lbaas_list_flavor_profiles, "/v2/lbaas/flavorprofiles/{flavor_profile_id}",
+		lbaas_get_flavor_profile, "flavor profiles"),
+	READ_ONLY("/v2/lbaas/availabilityzones", lbaas_list_zones, "/v2/lbaas/availabilityzones/{name}", lbaas_get_zone,
+		"availability zones"),
+	READ_ONLY("/v2/lbaas/availabilityzoneprofiles", lbaas_list_zone_profiles,
+		"/v2/lbaas/availabilityzoneprofiles/{availability_zone_profile_id}", lbaas_get_zone_profile,
+		"availability zone profiles"),
+	{"GET", "/v2/lbaas/quotas", lbaas_list_quotas, BODY_NONE, 0, ERROR_STYLE_LBAAS, "projects with quotas: none"},
+	{"GET", QUOTA, lbaas_get_quota, BODY_NONE, 0, ERROR_STYLE_LBAAS, "the quotas of a project: unlimited"},
+	{"GET", QUOTA "/default", lbaas_get_quota, BODY_NONE, 0, ERROR_STYLE_LBAAS, "the default quotas of a project"},
+	{"PUT", QUOTA, lbaas_refuse_change, BODY_JSON, LIMIT_SMALL_BODY_BYTES, ERROR_STYLE_LBAAS, "refused"},
+	{"DELETE", QUOTA, lbaas_refuse_change, BODY_NONE, 0, ERROR_STYLE_LBAAS, "refused"},
+
+	{"GET", "/v2/octavia/amphorae", lbaas_list_amphorae, BODY_NONE, 0, ERROR_STYLE_LBAAS, "this amphora"},
+	{"GET", AMPHORA, lbaas_get_amphora, BODY_NONE, 0, ERROR_STYLE_LBAAS, "this amphora"},
+	{"GET", AMPHORA "/stats", lbaas_get_amphora_stats, BODY_NONE, 0, ERROR_STYLE_LBAAS,
+		"the statistics of all its listeners"},
+	{"DELETE", AMPHORA, lbaas_refuse_amphora_change, BODY_NONE, 0, ERROR_STYLE_LBAAS, "refused"},
+	{"PUT", AMPHORA "/config", lbaas_refuse_amphora_change, BODY_JSON, LIMIT_SMALL_BODY_BYTES, ERROR_STYLE_LBAAS,
+		"refused"},
+	{"PUT", AMPHORA "/failover", lbaas_refuse_amphora_change, BODY_JSON, LIMIT_SMALL_BODY_BYTES, ERROR_STYLE_LBAAS,
+		"refused"},
 
 	{"GET", "/1.0/info", amphora_get_info, BODY_NONE, 0, ERROR_STYLE_AMPHORA, "versions of this amphora"},
 	{"GET", "/1.0/details", amphora_get_details, BODY_NONE, 0, ERROR_STYLE_AMPHORA,

@@ -64,6 +64,12 @@ unsigned machine_cpu_count(void);
 /* Printable ASCII, whatever the administrator called it; the caller frees. */
 int machine_read_hostname(char **ret);
 
+enum { MACHINE_ID_SIZE = 37 };
+
+/* A UUID that is this machine's and stays so: derived from machine-id(5), which does not leave it. -ENOENT, -ENOMEDIUM where
+ * there is none. */
+int machine_read_id(char ret[static MACHINE_ID_SIZE]);
+
 /* The profiles that TuneD has applied, separated by blanks, from its file "active_profile": ""
  * where there is none. At most 1 KiB of printable ASCII; the caller frees. -ENOMEM only. */
 int machine_read_tuned_profiles(const char *path, char **ret);

@@ -46,6 +46,28 @@ int lbaas_put_certificate(const struct request *request, struct response *respon
 int lbaas_get_certificate(const struct request *request, struct response *response, struct error *err);
 int lbaas_delete_certificate(const struct request *request, struct response *response, struct error *err);
 
+/* catalogue.c */
+int lbaas_list_providers(const struct request *request, struct response *response, struct error *err);
+int lbaas_list_flavor_capabilities(const struct request *request, struct response *response, struct error *err);
+int lbaas_list_zone_capabilities(const struct request *request, struct response *response, struct error *err);
+int lbaas_list_flavors(const struct request *request, struct response *response, struct error *err);
+int lbaas_get_flavor(const struct request *request, struct response *response, struct error *err);
+int lbaas_list_flavor_profiles(const struct request *request, struct response *response, struct error *err);
+int lbaas_get_flavor_profile(const struct request *request, struct response *response, struct error *err);
+int lbaas_list_zones(const struct request *request, struct response *response, struct error *err);
+int lbaas_get_zone(const struct request *request, struct response *response, struct error *err);
+int lbaas_list_zone_profiles(const struct request *request, struct response *response, struct error *err);
+int lbaas_get_zone_profile(const struct request *request, struct response *response, struct error *err);
+int lbaas_list_quotas(const struct request *request, struct response *response, struct error *err);
+int lbaas_get_quota(const struct request *request, struct response *response, struct error *err);
+int lbaas_refuse_change(const struct request *request, struct response *response, struct error *err);
+
+/* amphorae.c */
+int lbaas_list_amphorae(const struct request *request, struct response *response, struct error *err);
+int lbaas_get_amphora(const struct request *request, struct response *response, struct error *err);
+int lbaas_get_amphora_stats(const struct request *request, struct response *response, struct error *err);
+int lbaas_refuse_amphora_change(const struct request *request, struct response *response, struct error *err);
+
 /* Shared by them: the load balancer that the path names, as it is stored now. */
 struct found_load_balancer {
 	struct instance *instance;

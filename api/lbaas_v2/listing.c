@@ -292,7 +292,8 @@ static json_t *make_link(const struct request *request, const struct listing_typ
 	_cleanup_text_ struct text href = TEXT_INIT;
 	const char *name, *value, *id = json_string_value(json_object_get(marker, type->id));
 
-	request_append_url(request, &href);
+	request_append_origin(request, &href);
+	text_append(&href, request->path);
 	for (size_t i = 0; i < ELEMENTSOF(kept); i++)
 		for (size_t position = 0; request_query_next(request, &position, &name, &value);)
 			if (streq(name, kept[i]))

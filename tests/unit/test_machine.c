@@ -14,6 +14,7 @@
 #include <sys/wait.h>
 
 #include "agent/base/fileio.h"
+#include "agent/base/text.h"
 #include "agent/machine/facts.h"
 #include "agent/machine/interfaces.h"
 #include "agent/machine/packages.h"
@@ -359,6 +360,22 @@ static void test_packages_read(void **state)
 	assert_int_equal(packages_read(packages, ELEMENTSOF(packages)), -EINVAL);
 }
 
+static void test_id(void **state)
+{
+	char id[MACHINE_ID_SIZE] = "", again[MACHINE_ID_SIZE] = "", *raw = NULL;
+
+	(void)state;
+	if (machine_read_id(id) < 0) /* a container may have none */
+		skip();
+	assert_int_equal(machine_read_id(again), 0);
+	assert_string_equal(id, again);
+	assert_true(text_is_uuid(id));
+	/* What identifies the machine elsewhere does not leave it. */
+	assert_int_equal(fileio_read(AT_FDCWD, "/etc/machine-id", 64, &raw, NULL), 0);
+	assert_memory_not_equal(id, raw, 8);
+	free(raw);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -375,6 +392,7 @@ int main(void)
 		cmocka_unit_test(test_dpkg),
 		cmocka_unit_test(test_rpm),
 		cmocka_unit_test(test_packages_read),
+		cmocka_unit_test(test_id),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
