@@ -12,8 +12,9 @@
 		.name = "updated_at"                                                               \
 	}
 #define PROJECT                                                                                    \
+	{.name = "project_id"},                                                                    \
 	{                                                                                          \
-		.name = "project_id"                                                               \
+		.name = "tenant_id"                                                                \
 	}
 /* An object that shows to whom it belongs as a list of {"id"}. */
 #define LOAD_BALANCERS                                                                             \
@@ -28,6 +29,7 @@
 
 static const struct listing_field load_balancer_names[] = {
 	STATUSES,
+	PROJECT,
 	{.name = "vip_vnic_type"},
 	{.name = "revision"},
 	{.name = "trouble"},

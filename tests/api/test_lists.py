@@ -49,13 +49,51 @@ def test_filters(agent):
     assert names(agent, f"id={agent.ids['delta']}") == ["delta"]
 
 
-def test_every_field_is_a_filter(agent):
-    """Whatever a resource shows can be asked for, and finds the object that shows it."""
-    lb = agent.get(f"{LBS}/{agent.ids['delta']}").expect(200).json["loadbalancer"]
-    for field, value in lb.items():
-        reply = agent.get(f"{LBS}?" + urllib.parse.urlencode({field: value if value is not None else ""})).expect(200)
-        if isinstance(value, (str, int)):
-            assert lb["id"] in [found["id"] for found in reply.json["loadbalancers"]], field
+@pytest.fixture(scope="module")
+def collections(agent):
+    """Path -> name of every collection, of a load balancer with something in each."""
+    policy, back = amphora.new_id(), amphora.new_id()
+    listener = amphora.listener(free_port(), amphora.pool([amphora.member(80, tags=["m"])], id=back,
+        healthmonitor=amphora.monitor("TCP"), session_persistence={"type": "SOURCE_IP"}),
+        l7policies=[{"id": policy, "name": "p", "action": "REJECT",
+            "rules": [{"type": "PATH", "compare_type": "STARTS_WITH", "value": "/no"}]}])
+    agent.apply(agent.ids["delta"], document(listener, name="delta", admin_state_up=True, project_id="ab",
+        tags=["all", "tag-0"]))
+    return {"loadbalancers": "loadbalancers", "listeners": "listeners", "pools": "pools", "healthmonitors": "healthmonitors",
+        "l7policies": "l7policies", f"pools/{back}/members": "members", f"l7policies/{policy}/rules": "rules"}
+
+
+def test_every_field_is_a_filter(agent, collections):
+    """Whatever an object shows can be asked for, and finds the object that shows it."""
+    for path, name in collections.items():
+        found = agent.get(f"/v2/lbaas/{path}").expect(200).json
+        assert found[f"{name}_links"] == []
+        for field, value in found[name][0].items():
+            query = urllib.parse.urlencode({field: value if value is not None else ""})
+            matching = agent.get(f"/v2/lbaas/{path}?{query}").expect(200).json[name]
+            if isinstance(value, (str, int)):
+                assert found[name][0] in matching, (path, field)
+
+
+def test_what_belongs_to_what(agent, collections):
+    lb_id = agent.ids["delta"]
+    for path in ("listeners", "pools"):
+        all_of_them = agent.get(f"/v2/lbaas/{path}").json[path]
+        assert len(all_of_them) == len(NAMES)
+        mine = [item for item in all_of_them if {"id": lb_id} in item["loadbalancers"]]
+        assert len(mine) == 1
+        assert agent.get(f"/v2/lbaas/{path}?loadbalancer_id={lb_id}").json[path] == mine
+    policy, = agent.get("/v2/lbaas/l7policies").json["l7policies"]
+    assert agent.get(f"/v2/lbaas/l7policies?listener_id={policy['listener_id']}").json["l7policies"] == [policy]
+    monitor, = agent.get("/v2/lbaas/healthmonitors").json["healthmonitors"]
+    pool_id = monitor["pools"][0]["id"]
+    assert agent.get(f"/v2/lbaas/healthmonitors?pool_id={pool_id}").json["healthmonitors"] == [monitor]
+    assert agent.get(f"/v2/lbaas/healthmonitors?pool_id={lb_id}").json["healthmonitors"] == []
+    assert [pool["id"] for pool in agent.get(f"/v2/lbaas/pools?listener_id={policy['listener_id']}").json["pools"]] == [pool_id]
+    assert agent.get(f"/v2/lbaas/pools/{pool_id}?fields=id").json == {"pool": {"id": pool_id}}
+    members = agent.get(f"/v2/lbaas/pools/{pool_id}/members?limit=1").json
+    assert [link["rel"] for link in members["members_links"]] == ["next"]
+    assert f"/pools/{pool_id}/members?limit=1&marker={members['members'][0]['id']}" in members["members_links"][0]["href"]
 
 
 def test_sort(agent):
