@@ -217,15 +217,13 @@ static int collect_output(int fd, int64_t deadline, size_t max_output, struct te
 	}
 }
 
-int process_run_with(const char *const *argv, const struct process_options *options, int timeout_ms,
-	size_t max_output, struct process_result *ret)
+int process_begin(
+	const char *const *argv, const struct process_options *options, int timeout_ms, struct process_job *ret)
 {
 	struct spawn spawn = {.argv = argv, .directory = options->directory, .input_fd = options->input_fd};
-	_cleanup_close_ int read_fd = -1, write_fd = -1, pidfd = -1;
-	_cleanup_text_ struct text output = TEXT_INIT;
-	int64_t deadline = process_now_ms() + timeout_ms;
-	struct process_result result = PROCESS_RESULT_INIT;
-	int pipe_fds[2], status = 0, r;
+	_cleanup_close_ int read_fd = -1, write_fd = -1;
+	int64_t deadline_ms = process_now_ms() + timeout_ms;
+	int pipe_fds[2], r;
 
 	if (pipe2(pipe_fds, O_CLOEXEC) < 0)
 		return -errno;
@@ -235,23 +233,48 @@ int process_run_with(const char *const *argv, const struct process_options *opti
 	r = spawn_in(options->namespace_fd, &spawn);
 	if (r < 0)
 		return r;
-	close(TAKE_FD(write_fd));
+	*ret = (struct process_job){.pid = spawn.pid, .output_fd = TAKE_FD(read_fd), .deadline_ms = deadline_ms};
+	return 0;
+}
 
-	r = collect_output(read_fd, deadline, max_output, &output);
-	if (r == 0) {
-		r = process_open(spawn.pid, &pidfd);
-		if (r == 0) {
-			struct pollfd poll_fd = {.fd = pidfd, .events = POLLIN};
-			int64_t left = deadline - process_now_ms();
+static int wait_until(pid_t pid, int64_t deadline_ms)
+{
+	struct pollfd poll_fd = {.events = POLLIN};
+	_cleanup_close_ int pidfd = -1;
+	int64_t left;
+	int r;
 
-			if (poll(&poll_fd, 1, left > 0 ? (int)left : 0) <= 0)
-				r = -ETIMEDOUT;
-		}
-	}
+	r = process_open(pid, &pidfd);
 	if (r < 0)
-		kill(spawn.pid, SIGKILL); /* our child, not reaped yet: the number is its own */
-	while (waitpid(spawn.pid, &status, 0) < 0 && errno == EINTR)
+		return r;
+	poll_fd.fd = pidfd;
+	left = deadline_ms - process_now_ms();
+	return poll(&poll_fd, 1, left > 0 ? (int)left : 0) <= 0 ? -ETIMEDOUT : 0;
+}
+
+static int reap(struct process_job *job)
+{
+	int status = 0;
+
+	close_keep_errno(job->output_fd);
+	while (waitpid(job->pid, &status, 0) < 0 && errno == EINTR)
 		;
+	*job = PROCESS_JOB_INIT;
+	return status;
+}
+
+int process_end(struct process_job *job, size_t max_output, struct process_result *ret)
+{
+	struct process_result result = PROCESS_RESULT_INIT;
+	_cleanup_text_ struct text output = TEXT_INIT;
+	int status, r;
+
+	r = collect_output(job->output_fd, job->deadline_ms, max_output, &output);
+	if (r == 0)
+		r = wait_until(job->pid, job->deadline_ms);
+	if (r < 0)
+		kill(job->pid, SIGKILL); /* our child, not reaped yet: the number is its own */
+	status = reap(job);
 	if (r < 0 && r != -ETIMEDOUT)
 		return r;
 
@@ -263,6 +286,24 @@ int process_run_with(const char *const *argv, const struct process_options *opti
 		return r;
 	*ret = result;
 	return 0;
+}
+
+void process_job_done(struct process_job *job)
+{
+	if (job->pid == 0)
+		return;
+	kill(job->pid, SIGKILL);
+	reap(job);
+}
+
+int process_run_with(const char *const *argv, const struct process_options *options, int timeout_ms,
+	size_t max_output, struct process_result *ret)
+{
+	struct process_job job;
+	int r;
+
+	r = process_begin(argv, options, timeout_ms, &job);
+	return r < 0 ? r : process_end(&job, max_output, ret);
 }
 
 int process_run(const char *const *argv, const char *directory, int timeout_ms, size_t max_output,

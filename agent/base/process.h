@@ -39,6 +39,20 @@ struct process_options {
 int process_run_with(const char *const *argv, const struct process_options *options, int timeout_ms,
 	size_t max_output, struct process_result *ret);
 
+/* The same in two steps, for a caller that has something else to do meanwhile. */
+struct process_job {
+	pid_t pid; /* 0: none */
+	int output_fd;
+	int64_t deadline_ms; /* of process_now_ms() */
+};
+#define PROCESS_JOB_INIT ((struct process_job){.output_fd = -1})
+int process_begin(
+	const char *const *argv, const struct process_options *options, int timeout_ms, struct process_job *ret);
+/* Waits for it. Nothing is left of the job afterwards, whatever is returned. */
+int process_end(struct process_job *job, size_t max_output, struct process_result *ret);
+/* Kills and reaps what was not waited for. */
+void process_job_done(struct process_job *job);
+
 /* Starts a program in a session of its own that outlives us, stdin from /dev/null, stdout and stderr to "output_fd".
  * The pidfd is the caller's. */
 int process_spawn_detached(const char *const *argv, int output_fd, pid_t *ret_pid, int *ret_pidfd);

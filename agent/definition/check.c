@@ -52,14 +52,7 @@ int check_unique(json_t *set, const char *key, const struct location *where, enu
 	if (first)
 		return location_error(where, code, err, "%s: %s", what,
 			json_string_value(first));
-	{
-		_cleanup_error_ struct error place = ERROR_INIT;
-
-		location_error(where, ERROR_INVALID, &place, "-");
-		if (json_object_set_new_nocheck(set, key, json_string(place.pointer ? place.pointer : "?")) < 0)
-			return -ENOMEM;
-	}
-	return 0;
+	return json_object_set_new_nocheck(set, key, location_string(where)) < 0 ? -ENOMEM : 0;
 }
 
 int check_port(struct check *check, const char *transport, int64_t port, const struct location *where, struct error *err)

@@ -18,11 +18,15 @@ static void location_write(const struct location *where, struct text *text)
 		return;
 	}
 	text_append_char(text, '/');
-	for (const char *p = where->name; *p; p++) /* RFC 6901, section 3 */
-		if (*p == '~' || *p == '/')
-			text_append(text, *p == '~' ? "~0" : "~1");
-		else
-			text_append_char(text, *p);
+	for (const char *p = where->name;;) { /* RFC 6901, section 3 */
+		size_t plain = strcspn(p, "~/");
+
+		text_append_bytes(text, p, plain);
+		p += plain;
+		if (!*p)
+			return;
+		text_append(text, *p++ == '~' ? "~0" : "~1");
+	}
 }
 
 int location_error(const struct location *where, enum error_code code, struct error *err, const char *format, ...)
@@ -37,6 +41,14 @@ int location_error(const struct location *where, enum error_code code, struct er
 		message = NULL;
 	va_end(arguments);
 	return error_set(err, code, text_peek(&pointer), "%s", message ? message : "no memory");
+}
+
+json_t *location_string(const struct location *where)
+{
+	_cleanup_text_ struct text pointer = TEXT_INIT;
+
+	location_write(where, &pointer);
+	return pointer.failed ? NULL : json_stringn_nocheck(text_peek(&pointer), pointer.length);
 }
 
 static int parse_child(const struct field *field, const json_t *json, const struct location *where,

@@ -92,6 +92,9 @@ static inline const void *field_const_at(const void *object, size_t offset)
 int location_error(const struct location *where, enum error_code code, struct error *err, const char *format, ...)
 	_printf_(4, 5);
 
+/* The JSON Pointer itself, NULL without memory. A new reference. */
+json_t *location_string(const struct location *where);
+
 /* Fills a zeroed object from JSON by its table. On failure the object is half filled: object_done() it. */
 int object_parse(const struct object_type *type, const json_t *json, const struct location *where,
 	const struct definition_defaults *defaults, void *object, struct error *err);

@@ -70,6 +70,14 @@ static bool is_blank(char c)
 	return c == ' ' || c == '\t' || c == '\r';
 }
 
+/* Whether it stands for itself, in a word and in the quotes it may be between. */
+static bool is_plain(char c, char quote)
+{
+	if (c == '\\' || c == '"' || c == '\'' || c == '$')
+		return false;
+	return quote || (!is_blank(c) && c != '#');
+}
+
 /* One word from "p", which is at its first character. NULL for an unterminated quote. Sets *expands if an environment
  * variable is in it. */
 static const char *take_word(const char *p, const char *end, struct text *word, bool *expands)
@@ -77,7 +85,12 @@ static const char *take_word(const char *p, const char *end, struct text *word, 
 	char quote = '\0';
 
 	while (p < end) {
-		if (!quote && (is_blank(*p) || *p == '#'))
+		const char *plain = p;
+
+		while (p < end && is_plain(*p, quote))
+			p++;
+		text_append_bytes(word, plain, (size_t)(p - plain));
+		if (p == end || (!quote && (is_blank(*p) || *p == '#')))
 			break;
 		if (*p == '\\' && quote != '\'') {
 			p = take_escape(p, end, quote == '"', word);
@@ -93,49 +106,46 @@ static const char *take_word(const char *p, const char *end, struct text *word, 
 	return quote ? NULL : p;
 }
 
-static int append_word(char ***words, size_t *n, struct text *word)
+/* The words of "text", each with its NUL, behind the pointers to them: one block. */
+static char **make_words(const struct text *text, size_t n)
 {
-	char **grown = reallocarray(*words, *n + 2, sizeof(*grown));
-	char *taken;
-	int r;
+	size_t pointers = (n + 1) * sizeof(char *);
+	char **words = malloc(pointers + text->length), *word;
 
-	if (!grown)
-		return -ENOMEM;
-	*words = grown;
-	grown[*n] = NULL;
-	r = text_finish(word, &taken, NULL);
-	if (r < 0)
-		return r;
-	grown[(*n)++] = taken;
-	grown[*n] = NULL;
-	return 0;
+	if (!words)
+		return NULL;
+	word = (char *)words + pointers;
+	memcpy(word, text->data, text->length);
+	for (size_t i = 0; i < n; i++) {
+		words[i] = word;
+		word += strlen(word) + 1;
+	}
+	words[n] = NULL;
+	return words;
 }
 
-/* *ret_words is NULL for an empty line. -EBADMSG for an unterminated quote. */
-static int split_line(const char *p, const char *end, char ***ret_words, bool *ret_expands)
+/* *ret_words is NULL for an empty line. -EBADMSG for an unterminated quote. "scratch" is for lines to share. */
+static int split_line(const char *p, const char *end, struct text *scratch, char ***ret_words, bool *ret_expands)
 {
-	_cleanup_strv_ char **words = NULL;
 	bool expands = false;
 	size_t n = 0;
 
-	for (;;) {
-		_cleanup_text_ struct text word = TEXT_INIT;
-		int r;
-
+	text_truncate(scratch, 0);
+	for (;; n++) {
 		while (p < end && is_blank(*p))
 			p++;
 		if (p == end || *p == '#')
 			break;
-		p = take_word(p, end, &word, &expands);
+		p = take_word(p, end, scratch, &expands);
 		if (!p)
 			return -EBADMSG;
-		r = append_word(&words, &n, &word);
-		if (r < 0)
-			return r;
+		text_append_char(scratch, '\0');
 	}
-	*ret_words = TAKE_PTR(words);
+	if (scratch->failed)
+		return -ENOMEM;
+	*ret_words = n > 0 ? make_words(scratch, n) : NULL;
 	*ret_expands = expands;
-	return 0;
+	return n > 0 && !*ret_words ? -ENOMEM : 0;
 }
 
 /* Takes what is in the line. */
@@ -174,12 +184,13 @@ static int add_line(struct cfg_section *section, struct cfg_line *line)
 
 static void line_done(struct cfg_line *line)
 {
-	strv_free(line->words);
+	free(line->words);
 	free(line->raw);
 }
 
 int cfg_parse(const char *text, size_t length, struct cfg *ret, struct error *err)
 {
+	_cleanup_text_ struct text scratch = TEXT_INIT;
 	_cleanup_cfg_ struct cfg cfg = CFG_INIT;
 	const char *end = text + length;
 	size_t number = 0;
@@ -191,7 +202,7 @@ int cfg_parse(const char *text, size_t length, struct cfg *ret, struct error *er
 		bool expands = false;
 		int r;
 
-		r = split_line(p, line_end, &line.words, &expands);
+		r = split_line(p, line_end, &scratch, &line.words, &expands);
 		if (r == -EBADMSG)
 			return error_set(err, ERROR_INVALID, NULL, "line %zu: a quote is not closed", number);
 		if (r == 0 && expands) {

@@ -14,7 +14,7 @@
 #include "agent/base/error.h"
 
 struct cfg_line {
-	char **words; /* NULL-terminated, at least one */
+	char **words; /* NULL-terminated, at least one; of one block with its strings */
 	char *raw;     /* as it is written, where an environment variable is in it ("$" between weak quotes), else NULL */
 	size_t number; /* in the file, from 1 */
 };

@@ -12,14 +12,24 @@ enum {
 	OUTPUT_LIMIT = 64 * 1024,
 };
 
-static int run(const char *const *argv, int timeout_ms, struct process_result *result, struct error *err)
+static int begin(const char *const *argv, int timeout_ms, struct process_job *ret, struct error *err)
 {
-	int r = process_run(argv, NULL, timeout_ms, OUTPUT_LIMIT, result);
+	const struct process_options options = PROCESS_OPTIONS_INIT;
+	int r = process_begin(argv, &options, timeout_ms, ret);
 
 	if (r < 0)
 		return error_set_errno(err, r, "cannot run %s (is HAProxy installed? see option haproxy_cmd)", argv[0]);
+	return 0;
+}
+
+static int end(const char *haproxy_cmd, struct process_job *job, struct process_result *result, struct error *err)
+{
+	int r = process_end(job, OUTPUT_LIMIT, result);
+
+	if (r < 0)
+		return error_set_errno(err, r, "%s", haproxy_cmd);
 	if (result->timed_out)
-		return error_set(err, ERROR_INTERNAL, NULL, "%s did not finish in %d s", argv[0], timeout_ms / 1000);
+		return error_set(err, ERROR_INTERNAL, NULL, "%s did not finish in time and was ended", haproxy_cmd);
 	return 0;
 }
 
@@ -27,9 +37,12 @@ int haproxy_ask_version(const char *haproxy_cmd, struct haproxy_version *ret, st
 {
 	const char *const argv[] = {haproxy_cmd, "-v", NULL};
 	_cleanup_(process_result_done) struct process_result result = PROCESS_RESULT_INIT;
+	struct process_job job;
 	int r;
 
-	r = run(argv, VERSION_TIMEOUT_MS, &result, err);
+	r = begin(argv, VERSION_TIMEOUT_MS, &job, err);
+	if (r == 0)
+		r = end(haproxy_cmd, &job, &result, err);
 	if (r < 0)
 		return r;
 	return haproxy_version_parse(result.output, ret, err);
@@ -47,18 +60,24 @@ static void make_printable(char *text)
 			*p = '?';
 }
 
-int haproxy_check(const char *haproxy_cmd, const char *directory, const char *config, const char *own_config,
-	const char *peer_name, char **ret_verdict, struct error *err)
+int haproxy_begin_check(const char *haproxy_cmd, const char *directory, const char *config, const char *own_config,
+	const char *peer_name, struct process_job *ret, struct error *err)
 {
 	const char *argv[] = {haproxy_cmd, "-c", "-C", directory, "-f", config, "-f", own_config, NULL, NULL, NULL};
-	_cleanup_(process_result_done) struct process_result result = PROCESS_RESULT_INIT;
-	int r;
 
 	if (peer_name) {
 		argv[8] = "-L";
 		argv[9] = peer_name;
 	}
-	r = run(argv, CHECK_TIMEOUT_MS, &result, err);
+	return begin(argv, CHECK_TIMEOUT_MS, ret, err);
+}
+
+int haproxy_end_check(const char *haproxy_cmd, struct process_job *job, char **ret_verdict, struct error *err)
+{
+	_cleanup_(process_result_done) struct process_result result = PROCESS_RESULT_INIT;
+	int r;
+
+	r = end(haproxy_cmd, job, &result, err);
 	if (r < 0)
 		return r;
 	make_printable(result.output);
@@ -66,4 +85,14 @@ int haproxy_check(const char *haproxy_cmd, const char *directory, const char *co
 		return error_set(err, ERROR_HAPROXY, NULL, "HAProxy refuses the configuration:\n%s", result.output);
 	*ret_verdict = TAKE_PTR(result.output);
 	return 0;
+}
+
+int haproxy_check(const char *haproxy_cmd, const char *directory, const char *config, const char *own_config,
+	const char *peer_name, char **ret_verdict, struct error *err)
+{
+	struct process_job job;
+	int r;
+
+	r = haproxy_begin_check(haproxy_cmd, directory, config, own_config, peer_name, &job, err);
+	return r < 0 ? r : haproxy_end_check(haproxy_cmd, &job, ret_verdict, err);
 }

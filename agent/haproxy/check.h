@@ -6,6 +6,7 @@
  */
 
 #include "agent/base/error.h"
+#include "agent/base/process.h"
 #include "agent/haproxy/runtime.h"
 
 /* Runs "haproxy -v". */
@@ -15,3 +16,8 @@ int haproxy_ask_version(const char *haproxy_cmd, struct haproxy_version *ret, st
  * a refusal is ERROR_HAPROXY with the words as its message. "peer_name" may be NULL. */
 int haproxy_check(const char *haproxy_cmd, const char *directory, const char *config, const char *own_config,
 	const char *peer_name, char **ret_verdict, struct error *err);
+
+/* The same in two steps: HAProxy reads meanwhile. */
+int haproxy_begin_check(const char *haproxy_cmd, const char *directory, const char *config, const char *own_config,
+	const char *peer_name, struct process_job *ret, struct error *err);
+int haproxy_end_check(const char *haproxy_cmd, struct process_job *job, char **ret_verdict, struct error *err);

@@ -83,8 +83,8 @@ int instance_write_no_states(int dir_fd)
 	return fileio_write_volatile(dir_fd, RENDER_STATE_FILE, version_line, strlen(version_line), 0600);
 }
 
-int instance_check_staged(struct instance *instance, const struct load_balancer *lb, const struct rendered *rendered,
-	char **ret_verdict, struct error *err)
+int instance_begin_check(struct instance *instance, const struct load_balancer *lb, const struct rendered *rendered,
+	struct process_job *ret, struct error *err)
 {
 	_cleanup_free_ char *directory = NULL, *own = NULL;
 	_cleanup_close_ int staged_fd = -1;
@@ -109,9 +109,31 @@ int instance_check_staged(struct instance *instance, const struct load_balancer 
 		fileio_remove_tree(instance->dir_fd, STAGED);
 		return error_set_errno(err, r, "cannot write %s/" STAGED, instance->directory);
 	}
-	r = haproxy_check(instance->settings->haproxy_cmd, directory, CONFIG, OWN_CONFIG, NULL, ret_verdict, err);
+	return haproxy_begin_check(instance->settings->haproxy_cmd, directory, CONFIG, OWN_CONFIG, NULL, ret, err);
+}
+
+int instance_end_check(struct instance *instance, struct process_job *job, char **ret_verdict, struct error *err)
+{
+	int r = haproxy_end_check(instance->settings->haproxy_cmd, job, ret_verdict, err);
+
 	fileio_remove_tree(instance->dir_fd, STAGED);
 	return r;
+}
+
+void instance_drop_check(struct instance *instance, struct process_job *job)
+{
+	process_job_done(job);
+	fileio_remove_tree(instance->dir_fd, STAGED);
+}
+
+int instance_check_staged(struct instance *instance, const struct load_balancer *lb, const struct rendered *rendered,
+	char **ret_verdict, struct error *err)
+{
+	struct process_job job;
+	int r;
+
+	r = instance_begin_check(instance, lb, rendered, &job, err);
+	return r < 0 ? r : instance_end_check(instance, &job, ret_verdict, err);
 }
 
 static int open_folder(struct instance *instance, const char *name, DIR **ret)

@@ -10,6 +10,7 @@
  */
 
 #include "agent/base/lock.h"
+#include "agent/base/process.h"
 #include "agent/instance/instance.h"
 
 /* Holds a mutex of the instance to the end of the scope. */
@@ -38,6 +39,12 @@ int instance_write_no_states(int dir_fd);
 /* Writes the configuration below staged/ and lets HAProxy judge it. */
 int instance_check_staged(struct instance *instance, const struct load_balancer *lb, const struct rendered *rendered,
 	char **ret_verdict, struct error *err);
+/* The same in two steps, with nothing else of the instance checked between them. The second is one of the two: to wait for the
+ * verdict, or to do without it. */
+int instance_begin_check(struct instance *instance, const struct load_balancer *lb, const struct rendered *rendered,
+	struct process_job *ret, struct error *err);
+int instance_end_check(struct instance *instance, struct process_job *job, char **ret_verdict, struct error *err);
+void instance_drop_check(struct instance *instance, struct process_job *job);
 int instance_read_published(struct instance *instance, struct published *ret, struct error *err);
 /* Replaces what is on disk. Lists and certificates that are not in the new set are removed by instance_remove_unused_files(). */
 int instance_publish(struct instance *instance, const char *text, size_t length, const struct rendered_file *files,

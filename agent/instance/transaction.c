@@ -201,17 +201,14 @@ static bool is_published(const struct transaction *t)
 	return t->before.text && streq(t->before.text, t->rendered.text) && same_files(&t->wanted);
 }
 
-/* Everything up to the plan. With "all", listeners of UDP and SCTP that have not changed are part of it. */
-static int begin(struct instance *instance, const struct load_balancer *lb, bool all, struct transaction *t,
-	struct error *err)
+/* Renders. */
+static int begin(struct instance *instance, const struct load_balancer *lb, struct transaction *t, struct error *err)
 {
 	int r;
 
 	r = render_haproxy(instance->settings->template, lb, &instance->settings->render, &t->rendered, err);
 	if (r == 0)
 		r = instance_read_published(instance, &t->before, err);
-	if (r == 0)
-		r = instance_lvs_prepare(instance, lb, all, &t->lvs, err);
 	if (r < 0)
 		return r;
 	if (instance_own_config(instance, lb, &t->wanted.own_config, NULL) < 0)
@@ -219,9 +216,41 @@ static int begin(struct instance *instance, const struct load_balancer *lb, bool
 	t->wanted.text = t->rendered.text;
 	t->wanted.length = t->rendered.length;
 	r = compare_files(t->before.files, t->before.n_files, t->rendered.files, t->rendered.n_files, &t->wanted);
+	return r < 0 ? error_set_errno(err, r, "configuration") : 0;
+}
+
+/* With "all", listeners of UDP and SCTP that have not changed are part of it. */
+static int make_plan(struct instance *instance, const struct load_balancer *lb, bool all, struct transaction *t,
+	struct error *err)
+{
+	int r;
+
+	r = instance_lvs_prepare(instance, lb, all, &t->lvs, err);
+	return r < 0 ? r : instance_make_plan(instance, &t->wanted, &t->plan, err);
+}
+
+/* The plan and HAProxy's verdict, each while the other is made. What HAProxy runs already it has seen. */
+static int plan_and_check(struct instance *instance, const struct load_balancer *lb, bool dry_run, struct transaction *t,
+	struct error *err)
+{
+	bool is_new = dry_run || !is_published(t);
+	struct process_job check = PROCESS_JOB_INIT;
+	int r = 0;
+
+	if (is_new)
+		r = instance_begin_check(instance, lb, &t->rendered, &check, err);
 	if (r < 0)
-		return error_set_errno(err, r, "configuration");
-	return instance_make_plan(instance, &t->wanted, &t->plan, err);
+		return r;
+	r = make_plan(instance, lb, false, t, err);
+	if (r == 0)
+		r = instance_lvs_check(instance, &t->lvs, err);
+	if (r < 0) {
+		instance_drop_check(instance, &check);
+		return r;
+	}
+	if (is_new)
+		return instance_end_check(instance, &check, &t->verdict, err);
+	return t->plan.action == PLAN_NONE ? 0 : instance_check_staged(instance, lb, &t->rendered, &t->verdict, err);
 }
 
 /* Back to "before" from a HAProxy that runs all of "t": at run time where that can be done. */
@@ -451,21 +480,13 @@ int instance_replace(struct instance *instance, struct revised *trees, size_t n,
 	bool created = !instance->current.lb;
 	int r;
 
-	r = begin(instance, lb, false, &t, err);
+	r = begin(instance, lb, &t, err);
 	if (r == 0)
-		r = instance_lvs_check(instance, &t.lvs, err);
+		r = plan_and_check(instance, lb, dry_run, &t, err);
+	if (r == 0 && !dry_run)
+		r = commit(instance, trees, n, &t, err);
 	if (r < 0)
 		return r;
-	if (dry_run || t.plan.action != PLAN_NONE || !is_published(&t)) {
-		r = instance_check_staged(instance, lb, &t.rendered, &t.verdict, err);
-		if (r < 0)
-			return r;
-	}
-	if (!dry_run) {
-		r = commit(instance, trees, n, &t, err);
-		if (r < 0)
-			return r;
-	}
 	add_lvs_to_plan(&t);
 	*ret = (struct apply_result){
 		.created = created,
@@ -512,7 +533,9 @@ int instance_bring_to_stored(struct instance *instance, struct error *err)
 	_cleanup_transaction_ struct transaction t = TRANSACTION_INIT;
 	int r;
 
-	r = begin(instance, instance->current.lb, true, &t, err);
+	r = begin(instance, instance->current.lb, &t, err);
+	if (r == 0)
+		r = make_plan(instance, instance->current.lb, true, &t, err);
 	if (r == 0)
 		r = instance_write_own_config(instance, instance->current.lb, err);
 	if (r < 0)

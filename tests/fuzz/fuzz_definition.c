@@ -184,7 +184,7 @@ static void check_text(const struct load_balancer *lb)
 
 	if (definition_to_text(lb, &text, &length) < 0 ||
 		definition_parse(LB_ID, text, length, &defaults, &again, NULL) < 0 ||
-		definition_to_text(again, &second, NULL) < 0 || !streq(text, second))
+		definition_to_text(again, &second, NULL) < 0 || !streq(text, second) || !definition_equal(lb, again))
 		abort();
 }
 

@@ -107,4 +107,5 @@ void check_fixed_point(const char *text)
 		fail_msg("%s\n%s: %s", first, err.pointer, error_message(&err));
 	assert_int_equal(definition_to_text(again, &second, NULL), 0);
 	assert_string_equal(first, second);
+	assert_true(definition_equal(lb, again));
 }

@@ -87,6 +87,32 @@ static void test_timeout(void **state)
 }
 
 /* What is over the limit is read and dropped: the program does not get stuck in a full pipe. */
+/* In two steps: what is not waited for is killed and reaped. */
+static void test_two_steps(void **state)
+{
+	const char *const greet[] = {"sh", "-c", "echo done; exit 4", NULL}, *const forever[] = {"sleep", "1000", NULL};
+	_cleanup_(process_result_done) struct process_result result = PROCESS_RESULT_INIT;
+	const struct process_options options = PROCESS_OPTIONS_INIT;
+	struct process_job first = PROCESS_JOB_INIT, second = PROCESS_JOB_INIT;
+	pid_t pid;
+
+	(void)state;
+	assert_int_equal(process_begin(greet, &options, DEADLINE_MS, &first), 0);
+	assert_int_equal(process_begin(forever, &options, DEADLINE_MS, &second), 0);
+	pid = second.pid;
+	assert_int_equal(kill(pid, 0), 0);
+	process_job_done(&second);
+	process_job_done(&second);
+	assert_int_equal(kill(pid, 0), -1);
+	assert_int_equal(errno, ESRCH);
+	assert_int_equal(process_end(&first, 100, &result), 0);
+	assert_int_equal(first.pid, 0);
+	assert_string_equal(result.output, "done\n");
+	assert_int_equal(result.exit_status, 4);
+	assert_int_equal(process_begin((const char *const[]){"/no/such/program", NULL}, &options, DEADLINE_MS, &first), -ENOENT);
+	assert_int_equal(first.pid, 0);
+}
+
 static void test_long_output(void **state)
 {
 	_cleanup_(process_result_done) struct process_result result = PROCESS_RESULT_INIT;
@@ -315,6 +341,7 @@ int main(void)
 		cmocka_unit_test(test_programs_that_cannot_be_run),
 		cmocka_unit_test(test_end_by_signal),
 		cmocka_unit_test(test_timeout),
+		cmocka_unit_test(test_two_steps),
 		cmocka_unit_test(test_long_output),
 		cmocka_unit_test(test_environment_of_a_program),
 		cmocka_unit_test(test_detached),
