@@ -14,6 +14,11 @@ static void say(struct client *client, enum colour colour, const char *message)
 	_cleanup_text_ struct text line = TEXT_INIT;
 	_cleanup_text_ struct text out = TEXT_INIT;
 
+	if (client->heard) {
+		text_truncate(client->heard, 0);
+		text_append(client->heard, message);
+		return;
+	}
 	text_printf(&line, "amphoractl: %s", message);
 	terminal_append_lines(&client->err, &out, colour, "", text_peek(&line));
 	fputs(out.failed ? "amphoractl: out of memory\n" : text_peek(&out), stderr);

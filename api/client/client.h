@@ -30,6 +30,7 @@ struct client {
 	const struct options *options;
 	struct terminal out, err; /* of standard output and standard error */
 	struct http *http;
+	struct text *heard; /* what would be said on standard error goes here; NULL: to standard error */
 };
 
 /* Path of a load balancer: id is a checked UUID. */

@@ -165,7 +165,7 @@ static int listen_for_heartbeats(struct client *client, const char *key)
 	}
 	client_remark(client, "waiting for heartbeats on %s", client->options->listen);
 	remark_unchecked(client, key);
-	for (int64_t i = 0; i < client->options->count; i++) {
+	for (int64_t i = 0; i < (client->options->count ? client->options->count : 1); i++) {
 		int status = receive(client, fd, key);
 
 		worst = status > worst ? status : worst;

@@ -10,6 +10,7 @@
 enum {
 	MAX_TIMEOUT_S = 24 * 60 * 60,
 	MAX_COUNT = 1000 * 1000,
+	MAX_INTERVAL_S = 60 * 60,
 };
 
 static const char *const output_names[] = {
@@ -97,6 +98,19 @@ static const struct option_row show_options[] = {
 
 static const struct option_row rollback_options[] = {
 	{.name = "dry-run", FLAG(dry_run), .help = "only tell what would change, and how"},
+	{.name = NULL},
+};
+
+static const struct option_row watch_options[] = {
+	{.name = "interval",
+		.letter = 'n',
+		.argument = "SECONDS",
+		NUMBER(interval_s, 1, MAX_INTERVAL_S),
+		.help = "time between two looks; default: 2"},
+	{.name = "count",
+		.argument = "N",
+		NUMBER(count, 1, MAX_COUNT),
+		.help = "how many looks; default: without end"},
 	{.name = NULL},
 };
 
@@ -188,6 +202,19 @@ const struct command client_commands[] = {
 			"go on counting over reloads and restarts. --json has the exact numbers.",
 		.max_arguments = 1,
 		.run = command_stats,
+	},
+	{
+		.name = "watch",
+		.arguments = "[ID|NAME]",
+		.summary = "status, sessions and rates, as they change",
+		.description =
+			"Shows the status, the sessions and the rates of one load balancer, or of all,\n"
+			"down to the members, again and again: in place on a terminal, where q quits\n"
+			"and the space bar looks at once; elsewhere as lines in columns; with --json\n"
+			"as one JSON document a line. Goes on while amphorad is restarted.",
+		.options = watch_options,
+		.max_arguments = 1,
+		.run = command_watch,
 	},
 	{
 		.name = "config",

@@ -22,5 +22,6 @@ int command_stats(struct client *client, char *const *arguments, size_t n_argume
 int command_config(struct client *client, char *const *arguments, size_t n_arguments);
 int command_revisions(struct client *client, char *const *arguments, size_t n_arguments);
 int command_rollback(struct client *client, char *const *arguments, size_t n_arguments);
+int command_watch(struct client *client, char *const *arguments, size_t n_arguments);
 int command_heartbeat(struct client *client, char *const *arguments, size_t n_arguments);
 int command_version(struct client *client, char *const *arguments, size_t n_arguments);

@@ -15,6 +15,7 @@ enum { CONNECT_TIMEOUT_S = 10 };
 struct http {
 	const struct http_options *options;
 	CURL *curl;
+	bool (*is_cancelled)(void);
 	char message[CURL_ERROR_SIZE];
 };
 
@@ -84,6 +85,14 @@ static size_t receive_header(char *data, size_t size, size_t count, void *contex
 	return size * count;
 }
 
+static int report_progress(void *context, _unused_ curl_off_t expected, _unused_ curl_off_t received,
+	_unused_ curl_off_t to_send, _unused_ curl_off_t sent)
+{
+	const struct http *http = context;
+
+	return http->is_cancelled && http->is_cancelled() ? 1 : 0;
+}
+
 static bool set_option_string(CURL *curl, CURLoption option, const char *value)
 {
 	return !value || curl_easy_setopt(curl, option, value) == CURLE_OK;
@@ -114,6 +123,9 @@ static bool set_common(struct http *http)
 		       CURLE_OK &&
 	       curl_easy_setopt(curl, CURLOPT_TIMEOUT, options->timeout_s) == CURLE_OK &&
 	       curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, receive_body) == CURLE_OK &&
+	       curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, report_progress) == CURLE_OK &&
+	       curl_easy_setopt(curl, CURLOPT_XFERINFODATA, http) == CURLE_OK &&
+	       curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L) == CURLE_OK &&
 	       curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, receive_header) == CURLE_OK &&
 	       set_option_string(curl, CURLOPT_UNIX_SOCKET_PATH,
 		       options->url ? NULL : options->socket_path) &&
@@ -151,6 +163,11 @@ int http_new(const struct http_options *options, struct http **ret, struct error
 			err, ERROR_INTERNAL, NULL, "libcurl refuses an option: %s", http->message);
 	*ret = TAKE_PTR(http);
 	return 0;
+}
+
+void http_set_cancel(struct http *http, bool (*is_cancelled)(void))
+{
+	http->is_cancelled = is_cancelled;
 }
 
 void http_free(struct http *http)

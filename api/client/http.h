@@ -7,6 +7,7 @@
  * trusted either.
  */
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "agent/base/error.h"
@@ -53,6 +54,9 @@ int http_new(const struct http_options *options, struct http **ret, struct error
 void http_free(struct http *http);
 DEFINE_CLEANUP(struct http *, http_free);
 #define _cleanup_http_ _cleanup_(http_freep)
+
+/* Asked now and then during an exchange: true ends it as a failure. NULL: nobody is asked. */
+void http_set_cancel(struct http *http, bool (*is_cancelled)(void));
 
 /* One exchange. 0 for every reply, whatever its status. Otherwise nothing sensible came back, and
  * the error says why and what a person can do about it. */

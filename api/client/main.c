@@ -17,7 +17,10 @@
 #include "api/client/client.h"
 #include "api/client/commands.h"
 
-enum { DEFAULT_TIMEOUT_S = 60 };
+enum {
+	DEFAULT_TIMEOUT_S = 60,
+	DEFAULT_INTERVAL_S = 2,
+};
 
 static int next_command(const struct command *commands, const struct command *parent,
 	const char *name, const struct command **ret, struct error *err)
@@ -152,7 +155,7 @@ static int run(
 int main(int argc, char **argv)
 {
 	_cleanup_error_ struct error err = ERROR_INIT;
-	struct options options = {.timeout_s = DEFAULT_TIMEOUT_S, .count = 1};
+	struct options options = {.timeout_s = DEFAULT_TIMEOUT_S, .interval_s = DEFAULT_INTERVAL_S};
 	struct client client = {.options = &options};
 	const struct command *command = NULL;
 	char **arguments = NULL;

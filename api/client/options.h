@@ -37,9 +37,10 @@ struct options {
 	bool decode;
 	const char *key_file;
 	const char *listen;
-	int64_t count;
+	int64_t count; /* 0: not given */
 	const char *loadbalancer;
 	bool dry_run;
+	int64_t interval_s;
 };
 
 enum option_type {
