@@ -29,9 +29,8 @@ static int check_revision(struct client *client, const char *revision)
 	return CLIENT_USAGE;
 }
 
-int command_apply(struct client *client, char *const *arguments, _unused_ size_t n_arguments)
+int change_apply(struct client *client, const struct document *document)
 {
-	_cleanup_document_ struct document document = DOCUMENT_INIT;
 	_cleanup_http_reply_ struct http_reply reply = HTTP_REPLY_INIT;
 	_cleanup_(json_decrefp) json_t *body = NULL;
 	_cleanup_text_ struct text out = TEXT_INIT;
@@ -39,17 +38,15 @@ int command_apply(struct client *client, char *const *arguments, _unused_ size_t
 	struct http_request request = {
 		.method = "PUT",
 		.path = path,
+		.body = document->text,
+		.body_length = document->length,
 		.if_match = client->options->if_match,
 	};
 	int status = check_revision(client, request.if_match);
 
-	if (status == CLIENT_OK)
-		status = load(client, arguments[0], &document);
 	if (status != CLIENT_OK)
 		return status;
-	client_path(path, document.id, "/definition");
-	request.body = document.text;
-	request.body_length = document.length;
+	client_path(path, document->id, "/definition");
 	status = client_exchange(client, &request, 0, &reply);
 	if (status == CLIENT_OK)
 		status = client_parse(client, &reply, "loadbalancer", &body);
@@ -59,8 +56,16 @@ int command_apply(struct client *client, char *const *arguments, _unused_ size_t
 		return client_print_json(client, body);
 	if (client->options->quiet)
 		return CLIENT_OK;
-	view_applied(document.id, body, reply.status == 201, reply.apply, &client->out, &out);
+	view_applied(document->id, body, reply.status == 201, reply.apply, &client->out, &out);
 	return client_print(client, &out);
+}
+
+int command_apply(struct client *client, char *const *arguments, _unused_ size_t n_arguments)
+{
+	_cleanup_document_ struct document document = DOCUMENT_INIT;
+	int status = load(client, arguments[0], &document);
+
+	return status == CLIENT_OK ? change_apply(client, &document) : status;
 }
 
 /* What the server holds now: "" and NULL where there is nothing yet. */
@@ -160,24 +165,29 @@ static int report_changes(struct client *client, const struct document *document
 	return client->options->quiet ? CLIENT_OK : client_print(client, &out);
 }
 
-int command_diff(struct client *client, char *const *arguments, _unused_ size_t n_arguments)
+int change_diff(struct client *client, const struct document *document)
 {
-	_cleanup_document_ struct document document = DOCUMENT_INIT;
 	_cleanup_(present_done) struct present present = {0};
 	_cleanup_(json_decrefp) json_t *reply = NULL;
 	bool differs = false;
-	int status = load(client, arguments[0], &document);
+	int status = dry_run(client, document, &reply);
 
 	if (status == CLIENT_OK)
-		status = dry_run(client, &document, &reply);
+		status = get_present(client, document->id, &present);
 	if (status == CLIENT_OK)
-		status = get_present(client, document.id, &present);
-	if (status == CLIENT_OK)
-		status = report_changes(client, &document, &present, reply, &differs);
+		status = report_changes(client, document, &present, reply, &differs);
 	/* As diff(1) has it: 1 means a difference, and nothing else does. */
 	if (status != CLIENT_OK)
 		return CLIENT_USAGE;
 	return differs ? CLIENT_DIFFERS : CLIENT_OK;
+}
+
+int command_diff(struct client *client, char *const *arguments, _unused_ size_t n_arguments)
+{
+	_cleanup_document_ struct document document = DOCUMENT_INIT;
+
+	return load(client, arguments[0], &document) == CLIENT_OK ? change_diff(client, &document)
+								  : CLIENT_USAGE;
 }
 
 static int delete_one(struct client *client, const char *id, const char *argument)

@@ -268,6 +268,25 @@ const struct command client_commands[] = {
 		.actions = certificate_actions,
 	},
 	{
+		.name = "service",
+		.arguments = "FILE|-",
+		.summary = "a Kubernetes Service as a definition",
+		.description =
+			"Turns a Service of type LoadBalancer, with the annotations of OpenStack's "
+			"cloud\n"
+			"provider, into a definition, and prints or applies it. FILE is what "
+			"\"kubectl get\n"
+			"-o json\" prints: the Service, or a list, which may hold the Nodes and "
+			"EndpointSlices,\n"
+			"too. What cannot be honoured is said on standard error. "
+			"amphoractl-service(1) lists\n"
+			"all annotations.",
+		.options = service_options,
+		.min_arguments = 1,
+		.max_arguments = 1,
+		.run = command_service,
+	},
+	{
 		.name = "heartbeat",
 		.arguments = "[FILE|-]",
 		.summary = "decode health messages, for debugging",

@@ -11,6 +11,7 @@
 extern const struct option_row client_options[];
 extern const struct command client_commands[];
 extern const struct command certificate_actions[];
+extern const struct option_row service_options[];
 
 int command_apply(struct client *client, char *const *arguments, size_t n_arguments);
 int command_diff(struct client *client, char *const *arguments, size_t n_arguments);
@@ -23,5 +24,11 @@ int command_config(struct client *client, char *const *arguments, size_t n_argum
 int command_revisions(struct client *client, char *const *arguments, size_t n_arguments);
 int command_rollback(struct client *client, char *const *arguments, size_t n_arguments);
 int command_watch(struct client *client, char *const *arguments, size_t n_arguments);
+int command_service(struct client *client, char *const *arguments, size_t n_arguments);
 int command_heartbeat(struct client *client, char *const *arguments, size_t n_arguments);
 int command_version(struct client *client, char *const *arguments, size_t n_arguments);
+
+/* What "apply" and "diff" do with a document, wherever it comes from. */
+struct document;
+int change_apply(struct client *client, const struct document *document);
+int change_diff(struct client *client, const struct document *document);

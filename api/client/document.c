@@ -56,7 +56,7 @@ int document_read_file(
 	return r < 0 ? error_set_errno(err, r, "cannot read %s", shown_path(path)) : 0;
 }
 
-static int derive_id(const char *name, char ret[37], struct error *err)
+int document_derive_id(const char *name, char ret[37], struct error *err)
 {
 	_cleanup_text_ struct text full_name = TEXT_INIT;
 	_cleanup_free_ char *string = NULL;
@@ -95,7 +95,7 @@ static int choose_id(const json_t *lb, const char *wanted, char ret[37], struct 
 		return error_set(err, ERROR_INVALID, "/loadbalancer",
 			"has neither an id nor a name to derive one from; give one of them, or "
 			"--id");
-	return derive_id(json_string_value(name), ret, err);
+	return document_derive_id(json_string_value(name), ret, err);
 }
 
 static int parse_json(

@@ -39,6 +39,9 @@ int document_read_file(
 int document_parse(const char *path, char *text, size_t length, const char *id,
 	struct document *ret, struct error *err);
 
+/* The id of a load balancer that has a name only. */
+int document_derive_id(const char *name, char ret[37], struct error *err);
+
 /* Both at once. */
 int document_load(const char *path, const char *id, struct document *ret, struct error *err);
 void document_done(struct document *document);

@@ -41,6 +41,8 @@ struct options {
 	const char *loadbalancer;
 	bool dry_run;
 	int64_t interval_s;
+	const char *nodes, *endpoints, *service, *cluster, *vip_address;
+	bool create_monitor, explain, strict, apply;
 };
 
 enum option_type {

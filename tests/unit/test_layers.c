@@ -48,6 +48,9 @@ static const struct module {
 	{"api/prometheus_proxy/", {"agent/config.", "agent/keepalived/", "agent/health/lvs.h", "agent/network/ipvs.h"}},
 	{"api/client/",
 		{"agent/health/message.h", "agent/definition/uuid.h", "agent/definition/limits.h"}},
+	{"api/client/service/",
+		{"agent/definition/grammar.h", "agent/definition/uuid.h", "agent/definition/limits.h",
+			"api/client/document.h", "api/client/terminal.h"}},
 };
 
 /* Nobody below them may know those who put everything together. */

@@ -28,6 +28,7 @@
 #include "agent/definition/fields.h"
 #include "agent/definition/limits.h"
 #include "agent/network/sysctl.h"
+#include "api/client/service/annotations.h"
 #include "api/router.h"
 
 #define MAN "packaging/man/"
@@ -734,10 +735,39 @@ static void test_client_page(void **state)
 		listed, "amphoractl --help and that of its commands", described, "amphoractl.1");
 }
 
+/* The annotations that "amphoractl service" knows, and what they become. */
+static void test_service_page(void **state)
+{
+	_cleanup_strv_ char **lines = read_page(MAN "amphoractl-service.1");
+	_cleanup_json_ json_t *items = json_object(), *rows = json_object();
+	_cleanup_text_ struct text text = TEXT_INIT;
+
+	(void)state;
+	for (size_t i = 0; i < _ANNOTATION_MAX; i++)
+		add(rows, annotation_rows[i].name);
+	for (size_t i = 0; lines[i]; i++) {
+		const char *name = argument_of(lines[i], ".It Va");
+
+		if (!name || !strchr(name, '/'))
+			continue;
+		add(items, name);
+		text_truncate(&text, 0);
+		append_plain(&text, lines[i + 1]);
+		for (size_t j = 0; j < _ANNOTATION_MAX; j++)
+			if (streq(annotation_rows[j].name, name))
+				assert_starts(name, text_peek(&text), "%s%s",
+					annotation_rows[j].target ? annotation_rows[j].target
+								  : "Without effect",
+					annotation_rows[j].target ? " : " : "");
+	}
+	assert_same(rows, "api/client/service/annotation_rows.c", items, "amphoractl-service.1");
+}
+
 static void test_pages_are_well_formed(void **state)
 {
 	static const char *const pages[] = {
-		"amphorad.8", "amphorad.conf.5", "amphorad-definition.5", "amphoractl.1", "amphora-health-checker.8",
+		"amphorad.8", "amphorad.conf.5", "amphorad-definition.5", "amphoractl.1",
+		"amphoractl-service.1", "amphora-health-checker.8",
 		"amphora-interface.8", "haproxy-vrrp-check.8", "prometheus-proxy.8"};
 
 	(void)state;
@@ -906,6 +936,7 @@ int main(void)
 		cmocka_unit_test(test_tool_pages),
 		cmocka_unit_test(test_options),
 		cmocka_unit_test(test_client_page),
+		cmocka_unit_test(test_service_page),
 		cmocka_unit_test(test_pages_are_well_formed),
 		cmocka_unit_test_setup_teardown(
 			test_installed_configuration, make_folder, remove_folder),
