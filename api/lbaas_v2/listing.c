@@ -175,6 +175,8 @@ static bool meets_tags(const struct listing_query *query, const json_t *object)
 
 static bool meets(const struct listing_query *query, const json_t *object)
 {
+	if (query->elsewhere)
+		return false;
 	for (size_t i = 0; i < query->n_filters; i++)
 		if (!meets_any(query, query->filters[i].member, object))
 			return false;

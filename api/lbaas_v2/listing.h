@@ -34,6 +34,7 @@ struct listing_field {
 	const char *name;
 	const char *member; /* of the objects; NULL: the same */
 	bool list;          /* or an object: nothing to sort by */
+	bool parent;        /* the id of what the list belongs to, the path's first parameter: it is in no object */
 };
 
 struct listing_type {

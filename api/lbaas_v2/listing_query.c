@@ -56,6 +56,7 @@ bool listing_is_page_parameter(const char *name)
 struct named {
 	const char *member;
 	bool list;
+	bool parent;
 };
 
 static bool find_in_model(const struct object_type *type, const char *name, struct named *ret)
@@ -63,7 +64,7 @@ static bool find_in_model(const struct object_type *type, const char *name, stru
 	for (const struct field *field = type ? type->fields : NULL; field && field->name; field++)
 		if (streq(field->name, name)) {
 			/* What comes before in enum field_type is one value. */
-			*ret = (struct named){field->name, field->type >= FIELD_CIDRS};
+			*ret = (struct named){field->name, field->type >= FIELD_CIDRS, false};
 			return true;
 		}
 	return false;
@@ -73,7 +74,8 @@ static bool find_name(const struct listing_type *type, const char *name, struct 
 {
 	for (const struct listing_field *field = type->fields; field->name; field++)
 		if (streq(field->name, name)) {
-			*ret = (struct named){field->member ? field->member : field->name, field->list};
+			*ret = (struct named){
+				field->member ? field->member : field->name, field->list, field->parent};
 			return true;
 		}
 	return find_in_model(type->object, name, ret);
@@ -90,8 +92,8 @@ static bool find_name(const struct listing_type *type, const char *name, struct 
 		_grown != NULL;                                                                    \
 	})
 
-static int add_filter(struct listing_query *query, const struct listing_type *type, const char *name, const char *value,
-	struct error *err)
+static int add_filter(struct listing_query *query, const struct request *request, const struct listing_type *type,
+	const char *name, const char *value, struct error *err)
 {
 	struct named named;
 
@@ -99,6 +101,10 @@ static int add_filter(struct listing_query *query, const struct listing_type *ty
 		return error_set(err, ERROR_INVALID, NULL,
 			"One or more arguments are either duplicate or invalid: %s have no field '%.64s'",
 			type->collection, name);
+	if (named.parent) {
+		query->elsewhere |= !streq_null(request->parameters[0], value);
+		return 0;
+	}
 	if (!APPEND(query->filters, query->n_filters, {named.member, value}))
 		return error_set_errno(err, -ENOMEM, "filters");
 	return 0;
@@ -146,7 +152,7 @@ static int add_sort(struct listing_query *query, const struct listing_type *type
 		return error_set(err, ERROR_INVALID, NULL, "Supplied sort direction '%.*s' is not valid.",
 			(int)(dir_length < 64 ? dir_length : 64), dir);
 	snprintf(name, sizeof(name), "%.*s", (int)(key_length < sizeof(name) ? key_length : sizeof(name)), key);
-	if (key_length >= sizeof(name) || !find_name(type, name, &named) || named.list)
+	if (key_length >= sizeof(name) || !find_name(type, name, &named) || named.list || named.parent)
 		return error_set(err, ERROR_INVALID, NULL, "Supplied sort key '%s' is not valid.", name);
 	/* Once sorted by a key, sorting by it again changes nothing. */
 	for (size_t i = 0; i < query->n_sort; i++)
@@ -249,7 +255,7 @@ int listing_query_parse(const struct request *request, const struct listing_type
 		else if (tags >= 0)
 			r = add_tags(&query, type, (enum tag_filter)tags, value, err);
 		else
-			r = add_filter(&query, type, name, value, err);
+			r = add_filter(&query, request, type, name, value, err);
 	}
 	if (r == 0)
 		r = parse_page(&query, type, page, err);

@@ -34,6 +34,7 @@ struct listing_sort {
 struct listing_query {
 	struct listing_filter *filters; /* owned, as the next two */
 	size_t n_filters;
+	bool elsewhere; /* another parent is asked for than the path's: nothing is there */
 	struct listing_tag *tags;
 	size_t n_tags;
 	struct listing_sort *sort; /* ends in what makes the order total */

@@ -18,9 +18,10 @@
 	}
 /* An object that shows to whom it belongs as a list of {"id"}. */
 #define LOAD_BALANCERS                                                                             \
-	{.name = "loadbalancers", .list = true}, {"loadbalancer_id", "loadbalancers", true},       \
+	{.name = "loadbalancers", .list = true},                                                   \
+		{.name = "loadbalancer_id", .member = "loadbalancers", .list = true},              \
 	{                                                                                          \
-		"load_balancer_id", "loadbalancers", true                                   \
+		.name = "load_balancer_id", .member = "loadbalancers", .list = true                \
 	}
 #define END                                                                                        \
 	{                                                                                          \
@@ -49,9 +50,9 @@ static const struct listing_field pool_names[] = {
 	PROJECT,
 	LOAD_BALANCERS,
 	{.name = "listeners", .list = true},
-	{"listener_id", "listeners", true},
+	{.name = "listener_id", .member = "listeners", .list = true},
 	{.name = "healthmonitor_id"},
-	{"health_monitor_id", "healthmonitor_id", false}, /* openstacksdk's word */
+	{.name = "health_monitor_id", .member = "healthmonitor_id"}, /* openstacksdk's word */
 	END,
 };
 
@@ -59,6 +60,7 @@ static const struct listing_field member_names[] = {
 	STATUSES,
 	PROJECT,
 	{.name = "vnic_type"},
+	{.name = "pool_id", .parent = true},
 	END,
 };
 
@@ -66,7 +68,7 @@ static const struct listing_field health_monitor_names[] = {
 	STATUSES,
 	PROJECT,
 	{.name = "pools", .list = true},
-	{"pool_id", "pools", true},
+	{.name = "pool_id", .member = "pools", .list = true},
 	END,
 };
 
@@ -80,7 +82,8 @@ static const struct listing_field l7policy_names[] = {
 static const struct listing_field l7rule_names[] = {
 	STATUSES,
 	PROJECT,
-	{"rule_value", "value", false}, /* openstacksdk's word */
+	{.name = "l7policy_id", .parent = true},
+	{.name = "rule_value", .member = "value"}, /* openstacksdk's word */
 	END,
 };
 
@@ -103,7 +106,7 @@ static const struct listing_field certificate_names[] = {
 static const struct listing_field amphora_names[] = {
 	{.name = "id"},
 	{.name = "loadbalancer_id"},
-	{"load_balancer_id", "loadbalancer_id", false},
+	{.name = "load_balancer_id", .member = "loadbalancer_id"},
 	{.name = "compute_id"},
 	{.name = "lb_network_ip"},
 	{.name = "vrrp_ip"},

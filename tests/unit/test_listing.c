@@ -64,7 +64,8 @@ static struct asked ask_with(const char *collection, const char *objects, const 
 	bool secure)
 {
 	_cleanup_request_values_ struct request_values values = REQUEST_VALUES_INIT;
-	struct request request = {.values = &values, .path = "/v2.0/lbaas/pools", .secure = secure};
+	struct request request = {.values = &values, .path = "/v2.0/lbaas/pools", .secure = secure,
+		.parameters = {ID(9)}};
 	struct asked asked = {.response = RESPONSE_INIT, .err = ERROR_INIT};
 
 	assert_int_equal(request_values_parse_query(&values, query, NULL), 0);
@@ -160,6 +161,8 @@ static void test_filters(void **state _unused_)
 	assert_names_of("members", members, "protocol_port=80", "m1 m3");
 	assert_names_of("members", members, "protocol_port=080x", "");
 	assert_names_of("members", members, "weight=", "");
+	assert_names_of("members", members, "pool_id=" ID(9) "&weight=9", "m2"); /* the path says the same */
+	assert_names_of("members", members, "pool_id=" ID(8), "");
 	assert_names_of("members", members, "weight=9&weight=10", "m1 m2");
 	assert_names_of("members", members, "protocol_port=80&weight=10&protocol_port=8080", "m1");
 }
@@ -317,6 +320,7 @@ static void test_refused(void **state _unused_)
 	assert_refused("pools", "marker=nobody", "Supplied pagination marker 'nobody' is not valid.");
 	assert_refused("pools", "marker=", "Supplied pagination marker '' is not valid.");
 	assert_refused("pools", "sort=colour", "Supplied sort key 'colour' is not valid.");
+	assert_refused("members", "sort=pool_id", "Supplied sort key 'pool_id' is not valid.");
 	assert_refused("pools", "sort=name,", "Supplied sort key '' is not valid.");
 	assert_refused("pools", "sort=tags", "Supplied sort key 'tags' is not valid.");
 	assert_refused("pools", "sort=loadbalancer_id", "Supplied sort key 'loadbalancer_id' is not valid.");
