@@ -113,7 +113,8 @@ static int open_parent(int dir_fd, const char *name, int *ret_fd, const char **r
 	return 0;
 }
 
-static int open_temporary(int dir_fd, mode_t mode, char *ret_name, size_t size, int *ret_fd)
+static int open_temporary(
+	int dir_fd, mode_t mode, const struct fileio_owner *owner, char *ret_name, size_t size, int *ret_fd)
 {
 	for (int attempt = 0; attempt < 16; attempt++) {
 		unsigned long long number;
@@ -127,7 +128,8 @@ static int open_temporary(int dir_fd, mode_t mode, char *ret_name, size_t size, 
 			continue;
 		if (fd < 0)
 			return -errno;
-		if (fchmod(fd, mode) < 0) {
+		/* In this order: a change of the owner takes setuid bits away (chown(2)). */
+		if ((owner && fchown(fd, owner->uid, owner->gid) < 0) || fchmod(fd, mode) < 0) {
 			int r = -errno;
 
 			close(fd);
@@ -141,7 +143,7 @@ static int open_temporary(int dir_fd, mode_t mode, char *ret_name, size_t size, 
 }
 
 static int write_replacing(int dir_fd, const char *name, const void *data, size_t length, mode_t mode,
-	bool durable)
+	const struct fileio_owner *owner, bool durable)
 {
 	_cleanup_close_ int parent_fd = -1, fd = -1;
 	char temporary[64];
@@ -151,7 +153,7 @@ static int write_replacing(int dir_fd, const char *name, const void *data, size_
 	r = open_parent(dir_fd, name, &parent_fd, &base);
 	if (r < 0)
 		return r;
-	r = open_temporary(parent_fd, mode, temporary, sizeof(temporary), &fd);
+	r = open_temporary(parent_fd, mode, owner, temporary, sizeof(temporary), &fd);
 	if (r < 0)
 		return r;
 
@@ -169,12 +171,18 @@ static int write_replacing(int dir_fd, const char *name, const void *data, size_
 
 int fileio_write(int dir_fd, const char *name, const void *data, size_t length, mode_t mode)
 {
-	return write_replacing(dir_fd, name, data, length, mode, true);
+	return write_replacing(dir_fd, name, data, length, mode, NULL, true);
+}
+
+int fileio_write_owned(
+	int dir_fd, const char *name, const void *data, size_t length, mode_t mode, const struct fileio_owner *owner)
+{
+	return write_replacing(dir_fd, name, data, length, mode, owner, true);
 }
 
 int fileio_write_volatile(int dir_fd, const char *name, const void *data, size_t length, mode_t mode)
 {
-	return write_replacing(dir_fd, name, data, length, mode, false);
+	return write_replacing(dir_fd, name, data, length, mode, NULL, false);
 }
 
 int fileio_make_dir(int dir_fd, const char *name, mode_t mode)

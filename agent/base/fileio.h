@@ -27,6 +27,14 @@ int fileio_read_own(int dir_fd, const char *name, size_t limit, char **ret_data,
 /* Replaces or creates "name" atomically and durably. */
 int fileio_write(int dir_fd, const char *name, const void *data, size_t length, mode_t mode);
 
+/* The same for an owner; (uid_t)-1 and (gid_t)-1 are those of this process. No reader sees it with another. */
+struct fileio_owner {
+	uid_t uid;
+	gid_t gid;
+};
+int fileio_write_owned(
+	int dir_fd, const char *name, const void *data, size_t length, mode_t mode, const struct fileio_owner *owner);
+
 /* The same without the fsyncs: atomic for readers, may be lost by a power cut (counters, caches). */
 int fileio_write_volatile(int dir_fd, const char *name, const void *data, size_t length, mode_t mode);
 

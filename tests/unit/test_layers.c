@@ -71,6 +71,7 @@ static const struct module libraries[] = {
 	{"linux/rtnetlink", {"agent/network/"}},
 	{"curl/", {"api/client/"}},
 	{"ini.h", {"agent/config.c"}},
+	{"yaml.h", {"agent/tools/config_drive/"}},
 };
 
 static size_t n_sources, n_includes;

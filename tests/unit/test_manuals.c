@@ -612,7 +612,7 @@ static void test_interface_page(void **state)
 static void test_tool_pages(void **state)
 {
 	static const char *const programs[] = {
-		"amphora-health-checker", "haproxy-vrrp-check", "prometheus-proxy"};
+		"amphora-config-drive", "amphora-health-checker", "haproxy-vrrp-check", "prometheus-proxy"};
 
 	(void)state;
 	for (size_t i = 0; i < ELEMENTSOF(programs); i++) {
@@ -767,7 +767,7 @@ static void test_pages_are_well_formed(void **state)
 {
 	static const char *const pages[] = {
 		"amphorad.8", "amphorad.conf.5", "amphorad-definition.5", "amphoractl.1",
-		"amphoractl-service.1", "amphora-health-checker.8",
+		"amphoractl-service.1", "amphora-config-drive.8", "amphora-health-checker.8",
 		"amphora-interface.8", "haproxy-vrrp-check.8", "prometheus-proxy.8"};
 
 	(void)state;
