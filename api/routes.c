@@ -4,6 +4,7 @@
 #include "api/common.h"
 #include "api/lbaas_v2/handlers.h"
 #include "api/metrics.h"
+#include "api/openapi.h"
 #include "api/router.h"
 
 /* Every route of the agent: the two doors, and what belongs to both. */
@@ -42,6 +43,7 @@ const struct route routes[] = {
 	{"GET", "/healthz", common_get_healthz, BODY_NONE, 0, ERROR_STYLE_AMPHORA, "whether the agent answers"},
 	{"GET", "/metrics", metrics_get, BODY_NONE, 0, ERROR_STYLE_AMPHORA,
 		"the agent and its load balancers, for Prometheus"},
+	{"GET", "/openapi.yaml", openapi_get, BODY_NONE, 0, ERROR_STYLE_AMPHORA, "this API, as OpenAPI 3.1"},
 
 	{"GET", "/v2/lbaas/loadbalancers", lbaas_list_load_balancers, BODY_NONE, 0, ERROR_STYLE_LBAAS,
 		"all load balancers"},

@@ -14,6 +14,7 @@ import tempfile
 import time
 import uuid
 
+import contract
 from processes import alive, command_line, end, kill, parent_of, processes_naming, wait_for
 
 SOURCE = pathlib.Path(os.environ.get("AMPHORAD_SRC_DIR") or pathlib.Path(__file__).resolve().parents[2]).resolve()
@@ -229,9 +230,11 @@ haproxy_log =
             headers.setdefault("Content-Type", "application/json")
         try:
             connection.request(method, path, body, headers)
-            return Reply(connection.getresponse())
+            reply = Reply(connection.getresponse())
         finally:
             connection.close()
+        contract.check(method, path, reply)
+        return reply
 
     def get(self, path, **kwargs):
         return self.request("GET", path, **kwargs)
