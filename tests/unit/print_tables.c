@@ -27,6 +27,7 @@ static const char *const type_names[] = {
 	[FIELD_TAGS] = "tags",
 	[FIELD_OBJECT] = "object",
 	[FIELD_LIST] = "list",
+	[FIELD_TIME] = "time",
 };
 
 static const char *const body_names[] = {
@@ -67,10 +68,12 @@ static json_t *default_of(const struct field *field)
 
 static json_t *field_json(const struct field *field)
 {
-	return json_pack("{s:s, s:b, s:b, s:I, s:I, s:o, s:o, s:s?}", "type", type_names[field->type], "required",
-		!!(field->flags & FIELD_REQUIRED), "transient", !!(field->flags & FIELD_TRANSIENT), "minimum",
-		(json_int_t)field->minimum, "maximum", (json_int_t)field->maximum, "default", default_of(field), "choices",
-		choices_of(field), "object", field->object ? field->object->name : NULL);
+	return json_pack("{s:s, s:b, s:b, s:b, s:b, s:b, s:I, s:I, s:o, s:o, s:s?}", "type", type_names[field->type],
+		"required", !!(field->flags & FIELD_REQUIRED), "fixed", !!(field->flags & FIELD_FIXED), "transient",
+		!!(field->flags & FIELD_TRANSIENT), "stored", !!(field->flags & FIELD_STORED), "child",
+		field->object && object_type_has_id(field->object), "minimum", (json_int_t)field->minimum, "maximum",
+		(json_int_t)field->maximum, "default", default_of(field), "choices", choices_of(field), "object",
+		field->object ? field->object->name : NULL);
 }
 
 static void add_object(json_t *objects, const struct object_type *type)
