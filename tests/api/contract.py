@@ -71,7 +71,7 @@ class Contract:
     def find_path(self, target):
         """The template that a request's path belongs to, or None."""
         path = "/" + urllib.parse.urlsplit("//x/" + target.lstrip("/")).path.strip("/")
-        path = re.sub("^/v2[.]0/", "/v2/", path)
+        path = re.sub("^/v2[.]0(?=/|$)", "/v2", path)
         if any(urllib.parse.unquote(part) in (".", "..") for part in path.split("/")):
             return None
         found = [template for template, pattern in self.templates.items() if pattern.fullmatch(path)]
