@@ -24,6 +24,7 @@ enum exit_status {
 	CLIENT_USAGE = 2,   /* options, arguments, files; also every failure of diff */
 	CLIENT_REFUSED = 3, /* the server's answer was no */
 	CLIENT_UNREACHABLE = 4,
+	CLIENT_TIMEOUT = 5, /* what was waited for did not happen in time */
 };
 
 struct client {

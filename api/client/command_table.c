@@ -238,6 +238,23 @@ const struct command client_commands[] = {
 		.run = command_delete,
 	},
 	{
+		.name = "member",
+		.arguments = "ACTION...",
+		.summary = "members of pools: add, remove, drain, ...",
+		.description = "Changes the members of a pool one by one; at run time, without a reload, where\n"
+			       "HAProxy can do that. A pool is named by its name or id; \"amphoractl status\"\n"
+			       "shows them.",
+		.actions = member_actions,
+	},
+	{
+		.name = "proxy-protocol",
+		.arguments = "ACTION...",
+		.summary = "the client's address for the members: on, off, show",
+		.description = "Switches the PROXY protocol on and off: towards the members of a pool, which then\n"
+			       "know the client's address, and from a load balancer in front of a listener.",
+		.actions = proxy_protocol_actions,
+	},
+	{
 		.name = "revisions",
 		.arguments = "ID|NAME [REVISION [REVISION]]",
 		.summary = "what it was before, and what changed",

@@ -12,6 +12,8 @@ extern const struct option_row client_options[];
 extern const struct command client_commands[];
 extern const struct command certificate_actions[];
 extern const struct option_row service_options[];
+extern const struct command member_actions[];
+extern const struct command proxy_protocol_actions[];
 
 int command_apply(struct client *client, char *const *arguments, size_t n_arguments);
 int command_diff(struct client *client, char *const *arguments, size_t n_arguments);

@@ -155,7 +155,7 @@ static int run(
 int main(int argc, char **argv)
 {
 	_cleanup_error_ struct error err = ERROR_INIT;
-	struct options options = {.timeout_s = DEFAULT_TIMEOUT_S, .interval_s = DEFAULT_INTERVAL_S};
+	struct options options = {.timeout_s = DEFAULT_TIMEOUT_S, .interval_s = DEFAULT_INTERVAL_S, .weight = -1};
 	struct client client = {.options = &options};
 	const struct command *command = NULL;
 	char **arguments = NULL;

@@ -43,6 +43,15 @@ struct options {
 	int64_t interval_s;
 	const char *nodes, *endpoints, *service, *cluster, *vip_address;
 	bool create_monitor, explain, strict, apply;
+	const char *name;
+	int64_t weight; /* -1: not given */
+	bool backup, disabled;
+	const char *monitor_address;
+	int64_t monitor_port; /* 0: not given */
+	bool wait;
+	const char *tlv, *trusted, *protocol;
+	int64_t header_timeout_ms; /* 0: not given */
+	int64_t wait_s; /* 0: as long as it takes */
 };
 
 enum option_type {
@@ -70,6 +79,14 @@ struct option_row {
 #define NUMBER(member, low, high) \
 	.type = OPTION_NUMBER, OPTION_VALUE(member), .minimum = (low), .maximum = (high)
 #define CHOICE(member, words) .type = OPTION_CHOICE, OPTION_VALUE(member), .names = (words)
+
+/* Of the commands that look for a pool or a listener. */
+#define LOADBALANCER_OPTION                                                       \
+	{                                                                         \
+		.name = "loadbalancer", .letter = 'l', .argument = "ID|NAME",     \
+		STRING(loadbalancer),                                             \
+		.help = "where to look; default: in all of them"                  \
+	}
 
 struct client;
 
