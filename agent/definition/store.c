@@ -218,30 +218,60 @@ int store_read_current(int lb_dir_fd, const char *lb_id, struct stored_definitio
 	return -EBADMSG;
 }
 
-int store_write(int lb_dir_fd, const struct stored_definition *stored, struct error *err)
+int store_text(const struct load_balancer *lb, char **ret)
 {
-	_cleanup_close_ int folder_fd = -1;
-	_cleanup_free_ char *text = NULL;
-	_cleanup_free_ int64_t *revisions = NULL;
-	json_auto_t *definition = NULL, *file = NULL;
-	char name[32];
-	size_t n = 0;
+	json_auto_t *definition = NULL;
+	char *text;
 	int r;
 
-	r = definition_to_stored_json(stored->lb, &definition);
+	r = definition_to_stored_json(lb, &definition);
+	if (r < 0)
+		return r;
+	text = json_dumps(definition, JSON_COMPACT);
+	if (!text)
+		return -ENOMEM;
+	*ret = text;
+	return 0;
+}
+
+/* The times are digits and signs, and the text is JSON already. */
+static int make_file(const struct stored_definition *stored, const char *text, char **ret, size_t *ret_length)
+{
+	_cleanup_free_ char *made = NULL;
+	int length, r;
+
+	if (!text) {
+		r = store_text(stored->lb, &made);
+		if (r < 0)
+			return r;
+		text = made;
+	}
+	length = asprintf(ret,
+		"{\"format\":%d,\"revision\":%" PRId64 ",\"created_at\":\"%s\",\"updated_at\":\"%s\",\"definition\":%s}",
+		FILE_FORMAT, stored->revision, stored->created_at, stored->updated_at, text);
+	if (length < 0)
+		return -ENOMEM;
+	*ret_length = (size_t)length;
+	return 0;
+}
+
+int store_write(int lb_dir_fd, const struct stored_definition *stored, const char *text, struct error *err)
+{
+	_cleanup_close_ int folder_fd = -1;
+	_cleanup_free_ char *file = NULL;
+	_cleanup_free_ int64_t *revisions = NULL;
+	size_t n = 0, length;
+	char name[32];
+	int r;
+
+	r = make_file(stored, text, &file, &length);
 	if (r < 0)
 		return error_set_errno(err, r, "definition");
-	file = json_pack("{s:i, s:I, s:s, s:s, s:O}", "format", FILE_FORMAT, "revision",
-		(json_int_t)stored->revision, "created_at", stored->created_at, "updated_at",
-		stored->updated_at, "definition", definition);
-	text = file ? json_dumps(file, JSON_COMPACT) : NULL;
-	if (!text)
-		return error_set_errno(err, -ENOMEM, "definition");
 	r = fileio_open_dir(lb_dir_fd, FOLDER, 0700, &folder_fd);
 	if (r < 0)
 		return error_set_errno(err, r, "cannot open the folder of definitions");
 	snprintf(name, sizeof(name), NAME_FORMAT, stored->revision);
-	r = fileio_write(folder_fd, name, text, strlen(text), 0600);
+	r = fileio_write(folder_fd, name, file, length, 0600);
 	if (r < 0) {
 		/* It may be in place, if only the fsync of the folder failed; what is refused must not be there later. */
 		unlinkat(folder_fd, name, 0);

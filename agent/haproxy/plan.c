@@ -307,6 +307,7 @@ static void planner_done(struct planner *planner)
 		json_decref(planner->named[i].index);
 	}
 	plan_leaving_free(planner->leaving, planner->n_leaving);
+	strv_free(planner->pools);
 	reasons_done(&planner->changes);
 	reasons_done(&planner->obstacles);
 	cfg_done(&planner->old);
@@ -380,6 +381,8 @@ static int finish(struct planner *planner, struct plan *ret)
 		r = take_steps(planner, &plan);
 	if (r < 0)
 		return r;
+	if (plan.action == PLAN_RUNTIME)
+		plan.pools = TAKE_PTR(planner->pools);
 	*ret = plan;
 	plan = PLAN_INIT;
 	return 0;
@@ -435,6 +438,7 @@ void plan_done(struct plan *plan)
 {
 	steps_free(plan->steps, plan->n_steps);
 	plan_leaving_free(plan->leaving, plan->n_leaving);
+	strv_free(plan->pools);
 	strv_free(plan->reasons);
 	*plan = PLAN_INIT;
 }

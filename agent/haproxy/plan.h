@@ -68,6 +68,7 @@ struct plan {
 	char **reasons; /* what made it so, in words; NULL-terminated */
 	struct plan_step *steps; /* PLAN_RUNTIME */
 	size_t n_steps;
+	char **pools; /* PLAN_RUNTIME: the names of those whose servers the steps change; NULL-terminated, NULL if none */
 	/* PLAN_NONE and PLAN_RUNTIME: all servers that are left to be deleted afterwards: those of the input that did not come
 	 * back, and those that the steps put into maintenance for good. */
 	struct plan_leaving *leaving;
@@ -114,8 +115,9 @@ const char *plan_action_name(enum plan_action action);
 
 /* What must be true of the running process when it runs "wanted": compares the answers to "show servers state" (may be
  * NULL: not asked) and says the first difference in words. Servers among "leaving" may be there, in maintenance. 0: all as
- * wanted; -EXDEV: differs, *ret_difference says how (the caller's). */
-int plan_compare_state(const char *wanted, size_t wanted_length, const char *servers_state,
+ * wanted; -EXDEV: differs, *ret_difference says how (the caller's). "pools": the names of those that were asked for, NULL for
+ * all. */
+int plan_compare_state(const char *wanted, size_t wanted_length, const char *servers_state, char *const *pools,
 	const struct plan_leaving *leaving, size_t n_leaving, char **ret_difference, struct error *err);
 
 /* Servers in "show servers state" that "wanted" does not have: those that wait for their deletion, also after a restart of

@@ -71,6 +71,7 @@ struct planner {
 		json_t *index;        /* of each name in "files" */
 		bool partial;         /* a crt-list is not among the files of the input */
 	} named[PLAN_N_SIDES];        /* once plan_files() has begun */
+	char **pools;                 /* whose servers change */
 	struct plan_leaving *leaving; /* afterwards */
 	size_t n_leaving;
 	size_t command_limit; /* bytes of a command line with its payload */

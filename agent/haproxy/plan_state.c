@@ -264,11 +264,19 @@ static void wanted_done(struct wanted *wanted)
 	json_decref(wanted->by_name);
 }
 
-static int index_section(struct wanted *wanted, size_t i)
+static bool is_asked_for(const struct cfg_section *section, char *const *pools)
+{
+	STRV_FOREACH(name, pools)
+		if (streq(*name, section->name))
+			return true;
+	return !pools;
+}
+
+static int index_section(struct wanted *wanted, size_t i, char *const *pools)
 {
 	const struct cfg_section *section = &wanted->cfg.sections[i];
 
-	if (!plan_is_pool(section))
+	if (!plan_is_pool(section) || !is_asked_for(section, pools))
 		return 0;
 	wanted->sections[i].odd =
 		!plan_read_defaults(&wanted->cfg, section, &wanted->sections[i].defaults);
@@ -290,7 +298,8 @@ static int index_section(struct wanted *wanted, size_t i)
 	return 0;
 }
 
-static int read_wanted(const char *text, size_t length, struct wanted *wanted, struct error *err)
+static int read_wanted(
+	const char *text, size_t length, char *const *pools, struct wanted *wanted, struct error *err)
 {
 	size_t n_lines = 0;
 	int r;
@@ -306,7 +315,7 @@ static int read_wanted(const char *text, size_t length, struct wanted *wanted, s
 	wanted->by_name = json_object();
 	r = wanted->sections && wanted->servers && wanted->by_key && wanted->by_name ? 0 : -ENOMEM;
 	for (size_t i = 0; r == 0 && i < wanted->cfg.n_sections; i++)
-		r = index_section(wanted, i);
+		r = index_section(wanted, i, pools);
 	return r < 0 ? error_set_errno(err, r, "servers of HAProxy") : 0;
 }
 
@@ -379,7 +388,7 @@ int plan_find_leaving(const char *wanted_text, size_t wanted_length, const char 
 	struct search search = {.wanted = &wanted, .can = plan_capabilities_of(version)};
 	int r;
 
-	r = read_wanted(wanted_text, wanted_length, &wanted, err);
+	r = read_wanted(wanted_text, wanted_length, NULL, &wanted, err);
 	if (r < 0)
 		return r;
 	r = each_row(servers_state, note_leaving, &search);
@@ -520,8 +529,8 @@ static int compare_all(struct comparison *comparison, const char *servers_state)
 }
 
 int plan_compare_state(const char *wanted_text, size_t wanted_length, const char *servers_state,
-	const struct plan_leaving *leaving, size_t n_leaving, char **ret_difference,
-	struct error *err)
+	char *const *pools, const struct plan_leaving *leaving, size_t n_leaving,
+	char **ret_difference, struct error *err)
 {
 	_cleanup_(wanted_done) struct wanted wanted = {0};
 	json_auto_t *keys = json_object();
@@ -530,7 +539,7 @@ int plan_compare_state(const char *wanted_text, size_t wanted_length, const char
 
 	if (!servers_state)
 		return 0;
-	r = read_wanted(wanted_text, wanted_length, &wanted, err);
+	r = read_wanted(wanted_text, wanted_length, pools, &wanted, err);
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < n_leaving; i++) {

@@ -65,7 +65,7 @@ int instance_find_leaving(struct instance *instance, const char *text, size_t le
 	r = plan_find_leaving(text, length, answers.servers_state, &instance->settings->version, &leaving, &n, err);
 	if (r < 0)
 		return r;
-	r = plan_compare_state(text, length, answers.servers_state, leaving, n, &difference, err);
+	r = plan_compare_state(text, length, answers.servers_state, NULL, leaving, n, &difference, err);
 	if (r < 0) {
 		plan_leaving_free(leaving, n);
 		return difference ? error_set(err, ERROR_APPLY, NULL, "%s", difference) : r;

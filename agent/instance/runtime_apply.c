@@ -14,7 +14,10 @@
  * plan expects; then HAProxy is asked what it has now. The first surprise ends it with words about what it was.
  */
 
-enum { DELETE_POLL_MS = 10 };
+enum {
+	DELETE_POLL_MS = 10,
+	POOLS_BY_NAME = 16, /* more than these: one answer about all is less to ask for */
+};
 
 void haproxy_answers_done(struct haproxy_answers *answers)
 {
@@ -170,16 +173,44 @@ static int carry_out(const struct instance *instance, struct runtime_session *se
 	return r < 0 ? r : judge(step, reply, version, err);
 }
 
-static int compare_servers(struct instance *instance, struct runtime_session *session, const char *wanted, size_t length,
-	struct error *err)
+/* What HAProxy says of the servers of the pools, NULL for all. */
+static int ask_for_states(struct runtime_session *session, char *const *pools, char **ret, struct error *err)
 {
+	_cleanup_text_ struct text states = TEXT_INIT;
+	int r = 0;
+
+	if (!pools)
+		return runtime_session_command(session, "show servers state", RUNTIME_TIMEOUT_MS, ret, err);
+	for (char *const *pool = pools; r == 0 && *pool; pool++) {
+		_cleanup_free_ char *command = NULL, *state = NULL;
+
+		if (asprintf(&command, "show servers state %s", *pool) < 0)
+			return error_set_errno(err, -ENOMEM, "plan");
+		r = runtime_session_command(session, command, RUNTIME_TIMEOUT_MS, &state, err);
+		if (r == 0)
+			text_append(&states, state);
+		text_append_char(&states, '\n');
+	}
+	if (r == 0 && text_finish(&states, ret, NULL) < 0)
+		return error_set_errno(err, -ENOMEM, "plan");
+	return r;
+}
+
+/* Those of a few pools of hundreds are asked for by name. */
+static int compare_servers(struct instance *instance, struct runtime_session *session, const struct plan *plan,
+	const struct wanted *wanted, struct error *err)
+{
+	char *const *pools = strv_length(plan->pools) > POOLS_BY_NAME ? NULL : plan->pools;
 	_cleanup_free_ char *state = NULL, *difference = NULL;
 	int r;
 
-	r = runtime_session_command(session, "show servers state", RUNTIME_TIMEOUT_MS, &state, err);
+	if (!plan->pools)
+		return 0;
+	r = ask_for_states(session, pools, &state, err);
 	if (r < 0)
 		return r;
-	r = plan_compare_state(wanted, length, state, instance->leaving, instance->n_leaving, &difference, err);
+	r = plan_compare_state(
+		wanted->text, wanted->length, state, pools, instance->leaving, instance->n_leaving, &difference, err);
 	return difference ? error_set(err, ERROR_APPLY, NULL, "read back: %s", difference) : r;
 }
 
@@ -197,7 +228,7 @@ int instance_apply_at_runtime(struct instance *instance, const struct plan *plan
 	for (size_t i = 0; r == 0 && i < plan->n_steps; i++)
 		r = carry_out(instance, session, &plan->steps[i], &version, err);
 	if (r == 0)
-		r = compare_servers(instance, session, wanted->text, wanted->length, err);
+		r = compare_servers(instance, session, plan, wanted, err);
 	if (r == 0)
 		r = instance_compare_files(session, wanted, err);
 	if (r == 0)

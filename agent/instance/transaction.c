@@ -143,6 +143,7 @@ struct transaction {
 	struct plan plan;
 	struct lvs_change lvs;
 	char *verdict;
+	char *text; /* store_text(), NULL where it was not made */
 };
 #define TRANSACTION_INIT ((struct transaction){0})
 #define _cleanup_transaction_ _cleanup_(transaction_done)
@@ -155,6 +156,7 @@ static void transaction_done(struct transaction *t)
 	published_done(&t->before);
 	rendered_done(&t->rendered);
 	free(t->verdict);
+	free(t->text);
 }
 
 void wanted_done(struct wanted *wanted)
@@ -229,7 +231,8 @@ static int make_plan(struct instance *instance, const struct load_balancer *lb, 
 	return r < 0 ? r : instance_make_plan(instance, &t->wanted, &t->plan, err);
 }
 
-/* The plan and HAProxy's verdict, each while the other is made. What HAProxy runs already it has seen. */
+/* The plan, what is going to be stored and HAProxy's verdict: HAProxy reads while the others are made. What it runs already
+ * it has seen. */
 static int plan_and_check(struct instance *instance, const struct load_balancer *lb, bool dry_run, struct transaction *t,
 	struct error *err)
 {
@@ -244,6 +247,8 @@ static int plan_and_check(struct instance *instance, const struct load_balancer 
 	r = make_plan(instance, lb, false, t, err);
 	if (r == 0)
 		r = instance_lvs_check(instance, &t->lvs, err);
+	if (r == 0 && is_new && !dry_run && store_text(lb, &t->text) < 0)
+		r = error_set_errno(err, -ENOMEM, "definition");
 	if (r < 0) {
 		instance_drop_check(instance, &check);
 		return r;
@@ -383,7 +388,8 @@ static int number_trees(struct instance *instance, struct revised *trees, size_t
 	return 0;
 }
 
-static int store_one(struct instance *instance, const struct revised *tree, struct stored_definition *ret, struct error *err)
+static int store_one(struct instance *instance, const struct revised *tree, const char *text, struct stored_definition *ret,
+	struct error *err)
 {
 	_cleanup_stored_ struct stored_definition next = STORED_DEFINITION_INIT;
 	int r;
@@ -393,7 +399,7 @@ static int store_one(struct instance *instance, const struct revised *tree, stru
 	store_now(next.updated_at);
 	snprintf(next.created_at, sizeof(next.created_at), "%s",
 		instance->current.lb ? instance->current.created_at : next.updated_at);
-	r = store_write(instance->dir_fd, &next, err);
+	r = store_write(instance->dir_fd, &next, text, err);
 	if (r < 0)
 		return r;
 	*ret = next;
@@ -401,8 +407,8 @@ static int store_one(struct instance *instance, const struct revised *tree, stru
 	return 0;
 }
 
-/* The last one is what counts; those on the way to it are kept for whoever wants to go back to them. */
-static int store(struct instance *instance, const struct revised *trees, size_t n, struct error *err)
+/* The last one, whose "text" is made, is what counts; those on the way to it are kept for whoever wants to go back to them. */
+static int store(struct instance *instance, const struct revised *trees, size_t n, const char *text, struct error *err)
 {
 	_cleanup_stored_ struct stored_definition newest = STORED_DEFINITION_INIT;
 	int64_t before = instance->current.revision;
@@ -412,7 +418,7 @@ static int store(struct instance *instance, const struct revised *trees, size_t 
 	r = fileio_remove_tree(instance->dir_fd, INSTANCE_DELETED);
 	if (r < 0)
 		return error_set_errno(err, r, "cannot remove %s/" INSTANCE_DELETED, instance->directory);
-	r = store_one(instance, &trees[n - 1], &newest, err);
+	r = store_one(instance, &trees[n - 1], text, &newest, err);
 	if (r < 0)
 		return r;
 	for (size_t i = n > LIMIT_REVISIONS ? n - LIMIT_REVISIONS : 0; i + 1 < n; i++) {
@@ -421,7 +427,7 @@ static int store(struct instance *instance, const struct revised *trees, size_t 
 
 		if (trees[i].revision == before || trees[i].revision == trees[i + 1].revision)
 			continue;
-		if (store_one(instance, &trees[i], &stored, &problem) < 0)
+		if (store_one(instance, &trees[i], NULL, &stored, &problem) < 0)
 			log_lb(LOG_WARNING, instance->id, "revision %lld is not kept: %s", (long long)trees[i].revision,
 				error_message(&problem));
 	}
@@ -446,7 +452,7 @@ static int commit(struct instance *instance, struct revised *trees, size_t n, st
 	}
 	r = instance_lvs_apply(instance, &t->lvs, err);
 	if (r == 0 && (!instance->current.lb || trees[n - 1].revision != instance->current.revision)) {
-		r = store(instance, trees, n, err);
+		r = store(instance, trees, n, t->text, err);
 		if (r < 0)
 			instance_lvs_undo(instance, &t->lvs);
 	}

@@ -106,8 +106,8 @@ static void read_state(const struct plan_input *input)
 	if (plan_find_leaving(input->wanted, input->wanted_length, input->servers_state,
 		    &input->version, &leaving, &n, NULL) < 0)
 		return;
-	r = plan_compare_state(input->wanted, input->wanted_length, input->servers_state, leaving,
-		n, &difference, NULL);
+	r = plan_compare_state(input->wanted, input->wanted_length, input->servers_state, NULL,
+		leaving, n, &difference, NULL);
 	require((r == -EXDEV) == (difference != NULL));
 	plan_leaving_free(leaving, n);
 }

@@ -851,10 +851,24 @@ static void check_compare(const char *wanted, const char *rows, const struct pla
 	_cleanup_free_ char *servers = state_of(rows), *difference = NULL;
 	_cleanup_error_ struct error err = ERROR_INIT;
 	int r = plan_compare_state(
-		wanted, strlen(wanted), servers, leaving, n_leaving, &difference, &err);
+		wanted, strlen(wanted), servers, NULL, leaving, n_leaving, &difference, &err);
 
 	assert_int_equal(r, expected ? -EXDEV : 0);
 	assert_string_equal(difference ? difference : "same", expected ? expected : "same");
+}
+
+/* Only what was asked for is missed. */
+static void test_compare_some_pools(void **state)
+{
+	static const char two[] = "backend b\n mode http\n server s1 1.1.1.1:1\nbackend c\n mode http\n server s2 1.1.1.2:1\n";
+	char *const b[] = {(char[]){"b"}, NULL}, *const c[] = {(char[]){"c"}, NULL}, *const none[] = {NULL};
+	_cleanup_free_ char *servers = state_of("3 b 1 s1 1.1.1.1 2 0 1 1 9 1 0 2 0 0 0 0 - 1 - 0 0 - - 0\n"), *difference = NULL;
+
+	(void)state;
+	assert_int_equal(plan_compare_state(two, strlen(two), servers, b, NULL, 0, &difference, NULL), 0);
+	assert_int_equal(plan_compare_state(two, strlen(two), servers, none, NULL, 0, &difference, NULL), 0);
+	assert_int_equal(plan_compare_state(two, strlen(two), servers, c, NULL, 0, &difference, NULL), -EXDEV);
+	assert_string_equal(difference, "server c/s2 is not there");
 }
 
 static void test_compare_state(void **state)
@@ -915,7 +929,7 @@ static void test_compare_state(void **state)
 	check_compare(pool, UP("1") OUT("2") OUT("3"), leaving, 1, NULL);
 	check_compare(pool, UP("1") OUT("2") UP("3"), leaving, 1, "server b/s3 is there");
 	check_compare(pool, UP("1") OUT("2") OUT("3"), NULL, 0, "server b/s3 is there");
-	assert_int_equal(plan_compare_state(pool, strlen(pool), NULL, NULL, 0, NULL, NULL), 0);
+	assert_int_equal(plan_compare_state(pool, strlen(pool), NULL, NULL, NULL, 0, NULL, NULL), 0);
 }
 
 static void test_find_leaving(void **state)
@@ -986,6 +1000,7 @@ int main(void)
 		cmocka_unit_test(test_words_that_would_be_commands),
 		cmocka_unit_test(test_many),
 		cmocka_unit_test(test_compare_state),
+		cmocka_unit_test(test_compare_some_pools),
 		cmocka_unit_test(test_find_leaving),
 		cmocka_unit_test(test_names),
 	};

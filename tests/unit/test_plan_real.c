@@ -219,7 +219,7 @@ static void check_state(const struct haproxy *haproxy, const char *wanted,
 	int r;
 
 	r = plan_compare_state(
-		wanted, strlen(wanted), state, leaving, n_leaving, &difference, &err);
+		wanted, strlen(wanted), state, NULL, leaving, n_leaving, &difference, &err);
 	if (r < 0)
 		fail_msg(
 			"%s\n%s\n%s", difference ? difference : error_message(&err), wanted, state);
