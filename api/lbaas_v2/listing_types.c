@@ -152,6 +152,7 @@ static const struct listing_field flavor_profile_names[] = {
 };
 
 static const struct listing_field availability_zone_names[] = {
+	{.name = "id", .member = "name"}, /* which the openstack command takes for one */
 	{.name = "name"},
 	{.name = "description"},
 	{.name = "enabled"},
