@@ -12,6 +12,7 @@
 #include "agent/base/text.h"
 #include "agent/definition/fields.h"
 #include "agent/definition/limits.h"
+#include "agent/definition/tree.h"
 #include "agent/definition/uuid.h"
 #include "tests/unit/documents.h"
 
@@ -306,6 +307,19 @@ static void test_text_is_a_fixed_point(void **state)
 		check_fixed_point(documents[i]);
 }
 
+static void test_copy_has_every_field(void **state)
+{
+	_cleanup_load_balancer_ struct load_balancer *lb = parse_good(everything), *copy = NULL;
+	_cleanup_free_ char *text = NULL, *copied = NULL;
+
+	(void)state;
+	assert_int_equal(tree_copy(lb, &copy), 0);
+	assert_true(definition_equal(lb, copy));
+	assert_int_equal(definition_to_text(lb, &text, NULL), 0);
+	assert_int_equal(definition_to_text(copy, &copied, NULL), 0);
+	assert_string_equal(text, copied);
+}
+
 /* The fields of a type that the document has, below it those of its children; "seen" has "type.field" as keys. */
 static void collect_fields(const struct object_type *type, const json_t *json, json_t *seen)
 {
@@ -587,6 +601,7 @@ int main(void)
 		cmocka_unit_test(test_addresses_are_canonical),
 		cmocka_unit_test(test_derived_ids_are_stable),
 		cmocka_unit_test(test_text_is_a_fixed_point),
+		cmocka_unit_test(test_copy_has_every_field),
 		cmocka_unit_test(test_text_has_every_field),
 		cmocka_unit_test(test_text_keeps_values),
 		cmocka_unit_test(test_refused_vips_and_pages),
