@@ -90,7 +90,8 @@ const struct annotation_row annotation_rows[_ANNOTATION_MAX] = {
 		.target = "pool members",
 		.explanation = "only nodes with all of these labels are members"},
 	[ANNOTATION_LOAD_BALANCER_ID] = KEPT_UUID("load-balancer-id", "loadbalancer id", 0,
-		"OCCM keeps the id of the load balancer there; Services with the same id share one"),
+		"OCCM keeps the id of the load balancer there; Services with the same id share it, "
+		"and all of them must be in the input"),
 	[ANNOTATION_NETWORK_ID] = KEPT_UUID("network-id", "loadbalancer vip_network_id",
 		ANNOTATION_OF_OWNER, "it is kept and shown; amphorad plugs no ports"),
 	[ANNOTATION_SUBNET_ID] = KEPT_UUID("subnet-id", "loadbalancer vip_subnet_id",

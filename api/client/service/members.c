@@ -330,7 +330,8 @@ static int64_t port_of(const struct kube_slice *slice, const struct kube_port *p
 	return 0;
 }
 
-/* Without a node port the pods themselves are members. During an update a pod can be in two slices. */
+/* Without a node port the pods themselves are members, each once: during an update one can be in two
+ * slices, and without a family to choose by it is there with an address of each. */
 static int append_pods(
 	const struct selection *selection, const struct kube_port *port, json_t *members)
 {
@@ -359,16 +360,17 @@ static int append_pods(
 	}
 	qsort(pods, n, sizeof(*pods), by_address);
 	for (size_t i = 0; r == 0 && i < n; i++) {
-		bool named = *pods[i].name && !json_object_get(names, pods[i].name);
+		const struct pod *pod = &pods[i];
 
-		if (json_object_get(addresses, pods[i].address))
+		if (json_object_get(addresses, pod->address) ||
+			(*pod->name && json_object_get(names, pod->name)))
 			continue;
-		if (json_object_set_new(addresses, pods[i].address, json_true()) < 0 ||
-			(named && json_object_set_new(names, pods[i].name, json_true()) < 0))
+		if (json_object_set_new(addresses, pod->address, json_true()) < 0 ||
+			json_object_set_new(names, pod->name, json_true()) < 0)
 			r = -ENOMEM;
 		else
-			r = append_member(selection, members, named ? pods[i].name : "",
-				pods[i].address, pods[i].port, 0);
+			r = append_member(
+				selection, members, pod->name, pod->address, pod->port, 0);
 	}
 	return r;
 }

@@ -285,10 +285,6 @@ static int convert_services(struct conversion *c, struct error *err)
 			r = add_service(c, i, err);
 		c->notes->prefix = NULL;
 	}
-	if (c->picked.n == 1 && c->values[ANNOTATION_LOAD_BALANCER_ID].given && r == 0)
-		notes_unused(c->notes, "load balancer",
-			"no other Service of the input shares it: the definition replaces all that "
-			"it has");
 	return r;
 }
 

@@ -98,7 +98,7 @@ static void note_families(
 					? "loadbalancer vip_address"
 					: "loadbalancer additional_vips",
 				name, "the first family is that of the VIP and of the members");
-		else if (vips || service->n_families > 1)
+		else if (vips || i > 0 || service->families[i] == FAMILY_IPV6)
 			notes_warn(notes, "spec.ipFamilies",
 				"there is no address of %s; give one with " OPTION
 				"=ADDRESS,ADDRESS (OCCM serves the first family only)",
