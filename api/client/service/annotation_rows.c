@@ -33,7 +33,7 @@ static const char *check_certificate(const char *value)
 		.explanation = explained, .minimum = 1, .maximum = (most),               \
 		.standard = (default_value)}
 #define KEPT_UUID(words, object_field, more_flags, explained)                              \
-	{OCCM_PREFIX words, ANNOTATION_UUID, (more_flags), object_field, explained}
+	{OCCM_PREFIX words, ANNOTATION_UUID, (more_flags), object_field, .explanation = explained}
 #define NO_FLOATING_IP(words)                                                             \
 	{OCCM_PREFIX words, ANNOTATION_REFUSED, ANNOTATION_OF_OWNER,                     \
 		.explanation = "no floating IP is made or kept: amphorad asks no Neutron, and " \
@@ -47,8 +47,8 @@ const struct annotation_row annotation_rows[_ANNOTATION_MAX] = {
 		.words = proxy_protocol_words},
 	[ANNOTATION_X_FORWARDED_FOR] = {OCCM_PREFIX "x-forwarded-for", ANNOTATION_BOOL,
 		ANNOTATION_TCP_ONLY, "listener insert_headers",
-		"the client's address goes to the members as a header, which takes a listener and "
-		"a pool that speak HTTP"},
+		.explanation = "the client's address goes to the members as a header, which takes a "
+			       "listener and a pool that speak HTTP"},
 	[ANNOTATION_TLS_CONTAINER] = {OCCM_PREFIX "default-tls-container-ref", ANNOTATION_TEXT,
 		ANNOTATION_TCP_ONLY, "listener default_tls_container_ref",
 		"TLS ends at the listener, with the certificate that amphorad stores under the "
