@@ -316,6 +316,15 @@ const struct command client_commands[] = {
 		.run = command_heartbeat,
 	},
 	{
+		.name = "complete",
+		.arguments = "-- WORD...",
+		.summary = "for completion scripts",
+		.description = "Prints what may stand in the place of the last of the words of a command line.",
+		.max_arguments = SIZE_MAX,
+		.run = command_complete,
+		.hidden = true,
+	},
+	{
 		.name = "version",
 		.arguments = "",
 		.summary = "print the version",

@@ -27,6 +27,7 @@ int command_revisions(struct client *client, char *const *arguments, size_t n_ar
 int command_rollback(struct client *client, char *const *arguments, size_t n_arguments);
 int command_watch(struct client *client, char *const *arguments, size_t n_arguments);
 int command_service(struct client *client, char *const *arguments, size_t n_arguments);
+int command_complete(struct client *client, char *const *arguments, size_t n_arguments);
 int command_heartbeat(struct client *client, char *const *arguments, size_t n_arguments);
 int command_version(struct client *client, char *const *arguments, size_t n_arguments);
 

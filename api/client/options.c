@@ -89,7 +89,7 @@ static int set_choice(
 	return error_set(err, ERROR_INVALID, NULL, "--%s must be %s", row->name, row->argument);
 }
 
-static int set_value(const struct option_row *row, const char *argument, struct options *options,
+int options_set(const struct option_row *row, const char *argument, struct options *options,
 	struct error *err)
 {
 	void *value = (char *)options + row->offset;
@@ -136,7 +136,7 @@ int options_parse(const struct option_row *const *tables, bool until_argument, i
 		if (!row)
 			return error_set(err, ERROR_INVALID, NULL, "unknown or misused option %s",
 				argv[optind - 1]);
-		r = set_value(row, optarg, options, err);
+		r = options_set(row, optarg, options, err);
 		if (r < 0)
 			return r;
 	}
@@ -197,6 +197,8 @@ static void append_commands(
 	for (const struct command *command = commands; command->name; command++) {
 		_cleanup_text_ struct text item = TEXT_INIT;
 
+		if (command->hidden)
+			continue;
 		text_append(&item, command->name);
 		if (*command->arguments)
 			text_printf(&item, " %s", command->arguments);

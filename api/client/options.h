@@ -100,6 +100,7 @@ struct command {
 	int (*run)(struct client *client, char *const *arguments, size_t n_arguments);
 	/* What it does is the next word's matter; ends in a row without a name. NULL: run it. */
 	const struct command *actions;
+	bool hidden; /* for programs: not in the help */
 };
 
 /*
@@ -110,6 +111,9 @@ struct command {
  */
 int options_parse(const struct option_row *const *tables, bool until_argument, int argc,
 	char **argv, struct options *options, int *ret_first, struct error *err);
+
+/* The value of one option. ERROR_INVALID. */
+int options_set(const struct option_row *row, const char *value, struct options *options, struct error *err);
 
 /* The row of that name, or of the action of that name if "command" is not NULL; NULL: none. */
 const struct command *options_find_command(
