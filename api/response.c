@@ -36,7 +36,7 @@ int response_set_json(struct response *response, unsigned status, json_t *body)
 
 	if (!body)
 		return -ENOMEM;
-	text = json_dumps(body, JSON_COMPACT);
+	text = json_dumps(body, JSON_COMPACT | JSON_REAL_PRECISION(15)); /* 1.1 is not 1.1000000000000001 */
 	json_decref(body);
 	if (!text)
 		return -ENOMEM;

@@ -18,41 +18,56 @@ static bool is_given(const json_t *body, const char *name)
 	return value && !json_is_null(value);
 }
 
-/* What a policy does follows from where it redirects to, and the other way round, so that clients need not say both
- * (octavia/common/validate.py, sanitize_l7policy_api_args()). */
-static int complete_l7policy(json_t *body, struct error *err)
+static const struct {
+	const char *field, *words;
+	int action;
+} redirects[] = {
+	{"redirect_pool_id", "redirect_pool_id or redirect_pool", L7POLICY_REDIRECT_TO_POOL},
+	{"redirect_url", "redirect_url", L7POLICY_REDIRECT_TO_URL},
+	{"redirect_prefix", "redirect_prefix", L7POLICY_REDIRECT_PREFIX},
+};
+
+static bool is_action(const char *name, int action)
 {
-	static const struct {
-		const char *field;
-		int action;
-	} targets[] = {
-		{"redirect_pool_id", L7POLICY_REDIRECT_TO_POOL},
-		{"redirect_url", L7POLICY_REDIRECT_TO_URL},
-		{"redirect_prefix", L7POLICY_REDIRECT_PREFIX},
-	};
+	return name && streq(name, l7policy_action_names[action]);
+}
+
+/* What a policy does, by the action and the targets of a request; NULL: it does not say. */
+static int find_action(const json_t *body, const char **ret, struct error *err)
+{
 	const char *action = json_string_value(json_object_get(body, "action"));
-	bool clears_code = action && streq(action, l7policy_action_names[L7POLICY_REJECT]);
-	int r = 0;
 
 	if (is_given(body, "redirect_pool_id") && (is_given(body, "redirect_url") || is_given(body, "redirect_prefix")))
 		return error_set(err, ERROR_INVALID, NULL,
 			"Invalid L7 Policy arguments: Cannot specify redirect_pool_id and redirect_url or redirect_prefix at "
 			"the same time");
-	for (size_t i = 0; i < ELEMENTSOF(targets) && !clears_code; i++) {
-		if (!is_given(body, targets[i].field))
-			continue;
-		action = l7policy_action_names[targets[i].action];
-		r = set_new(body, "action", json_string(action));
-		break;
-	}
-	/* Without a word about what it does, a policy goes on doing it. */
-	for (size_t i = 0; r == 0 && action && i < ELEMENTSOF(targets); i++) {
-		if (!streq(action, l7policy_action_names[targets[i].action]))
-			r = set_new(body, targets[i].field, json_null());
-		else if (targets[i].action == L7POLICY_REDIRECT_TO_POOL)
-			clears_code = true;
-	}
-	if (r == 0 && clears_code)
+	for (size_t i = 0; i < ELEMENTSOF(redirects); i++)
+		if (is_action(action, redirects[i].action) && !is_given(body, redirects[i].field) &&
+			!is_given(body, "redirect_pool"))
+			return error_set(err, ERROR_INVALID, NULL, "Invalid L7 Policy arguments: %s must not be None",
+				redirects[i].words);
+	for (size_t i = ELEMENTSOF(redirects); i-- > 0;)
+		if (is_given(body, redirects[i].field) && !is_action(action, L7POLICY_REJECT))
+			action = l7policy_action_names[redirects[i].action];
+	*ret = action;
+	return 0;
+}
+
+/* The action follows from the target that is given, and the targets of others go, so that clients need not say both
+ * (octavia/common/validate.py, sanitize_l7policy_api_args()). Without a word about either, a policy goes on as it is. */
+static int complete_l7policy(json_t *body, struct error *err)
+{
+	const char *action = NULL;
+	int r;
+
+	r = find_action(body, &action, err);
+	if (r < 0 || !action)
+		return r;
+	r = set_new(body, "action", json_string(action));
+	for (size_t i = 0; r == 0 && i < ELEMENTSOF(redirects); i++)
+		if (!is_action(action, redirects[i].action))
+			r = set_new(body, redirects[i].field, json_null());
+	if (r == 0 && (is_action(action, L7POLICY_REJECT) || is_action(action, L7POLICY_REDIRECT_TO_POOL)))
 		r = set_new(body, "redirect_http_code", json_null());
 	return r;
 }

@@ -13,16 +13,6 @@
 
 /* Reading: the resource, its status tree and its statistics. */
 
-enum {
-	SNAPSHOT_MAX_AGE_MS = 1000, /* a status is at most this old; many readers share one look at HAProxy */
-};
-
-static int take_snapshot(const struct request *request, struct instance *instance, int64_t max_age_ms,
-	struct health_snapshot **ret, struct error *err)
-{
-	return targets_snapshot(request->agent, instance, max_age_ms, ret, err);
-}
-
 static json_t *id_object(const char *id)
 {
 	return json_pack("{s:s}", "id", id);
@@ -70,7 +60,7 @@ static int uploaded_resource(const struct request *request, struct instance *ins
 	json_auto_t *lb = NULL;
 	int r;
 
-	r = take_snapshot(request, instance, SNAPSHOT_MAX_AGE_MS, &snapshot, err);
+	r = snapshot_for(request, instance, SNAPSHOT_MAX_AGE_MS, &snapshot, err);
 	if (r < 0)
 		return r;
 	trouble = instance_trouble(instance);
@@ -164,27 +154,38 @@ static json_t *haproxy_json(struct instance *instance)
 	return haproxy;
 }
 
+/* It says so of itself, not of what is in it. */
+static int mark_trouble(json_t *tree)
+{
+	json_t *lb = json_object_get(json_object_get(tree, "statuses"), "loadbalancer");
+
+	return json_object_set_new(lb, "provisioning_status", json_string("ERROR")) < 0 ? -ENOMEM : 0;
+}
+
 int lbaas_get_status(const struct request *request, struct response *response, struct error *err)
 {
 	_cleanup_stored_ struct stored_definition stored = STORED_DEFINITION_INIT;
 	_cleanup_snapshot_ struct health_snapshot *snapshot = NULL;
 	_cleanup_instance_ struct instance *instance = NULL;
+	_cleanup_free_ char *trouble = NULL;
 	json_t *tree = NULL, *haproxy;
 	int r;
 
 	r = registry_get(request->agent->registry, request->parameters[0], &instance, err);
-	if (r == 0 && instance->owner == OWNER_DEFINITION && instance_current(instance, &stored, NULL) < 0)
+	if (r == 0 && instance->owner == OWNER_DEFINITION && instance_current(instance, &stored, &trouble) < 0)
 		r = error_set(err, ERROR_NOT_FOUND, NULL, "Load Balancer %s not found.", instance->id);
 	if (r == 0)
-		r = take_snapshot(request, instance, SNAPSHOT_MAX_AGE_MS, &snapshot, err);
+		r = snapshot_for(request, instance, SNAPSHOT_MAX_AGE_MS, &snapshot, err);
 	if (r < 0)
 		return r;
 	r = stored.lb ? status_tree(stored.lb, snapshot, &tree) : uploaded_status_tree(instance->id, snapshot, &tree);
+	if (r == 0 && trouble)
+		r = mark_trouble(tree);
 	haproxy = r == 0 && snapshot->answered ? haproxy_json(instance) : NULL;
-	if (haproxy && json_object_set_new(tree, "haproxy", haproxy) < 0) {
-		json_decref(tree);
+	if (haproxy && json_object_set_new(tree, "haproxy", haproxy) < 0)
 		r = -ENOMEM;
-	}
+	if (r < 0)
+		json_decref(tree);
 	return r < 0 ? error_set_errno(err, r, "status") : response_set_json(response, 200, tree);
 }
 
@@ -208,7 +209,7 @@ int lbaas_get_stats(const struct request *request, struct response *response, st
 
 	r = registry_get(request->agent->registry, request->parameters[0], &instance, err);
 	if (r == 0)
-		r = take_snapshot(request, instance, 0, &snapshot, err);
+		r = snapshot_for(request, instance, 0, &snapshot, err);
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < snapshot->n_listeners; i++) {
@@ -237,7 +238,7 @@ int lbaas_get_listener_stats(const struct request *request, struct response *res
 
 	r = lbaas_find_owner(request, TREE_LISTENER, NULL, request->parameters[0], &instance, err);
 	if (r == 0)
-		r = take_snapshot(request, instance, 0, &snapshot, err);
+		r = snapshot_for(request, instance, 0, &snapshot, err);
 	if (r < 0)
 		return r;
 	/* Of one that does not run nothing was ever counted. */

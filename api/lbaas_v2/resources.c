@@ -8,8 +8,6 @@
 #include "agent/health/status.h"
 #include "agent/targets.h"
 
-enum { SNAPSHOT_MAX_AGE_MS = 1000 }; /* a status is at most this old; many readers share one look at HAProxy */
-
 /* The more specific patterns first. */
 const struct collection collections[] = {
 	{"/v2/lbaas/pools/{pool_id}/members", "members", "member", TREE_MEMBER, NULL},
@@ -40,21 +38,25 @@ void scene_done(struct scene *scene)
 	*scene = SCENE_INIT;
 }
 
+int snapshot_for(const struct request *request, struct instance *instance, int64_t max_age_ms, struct health_snapshot **ret,
+	struct error *err)
+{
+	int64_t unchanged_ms = instance_unchanged_for_ms(instance);
+
+	return targets_snapshot(request->agent, instance, unchanged_ms < max_age_ms ? unchanged_ms : max_age_ms, ret, err);
+}
+
 int scene_open(const struct request *request, struct instance *instance, bool look, struct scene *ret, struct error *err)
 {
 	_cleanup_scene_ struct scene scene = SCENE_INIT;
-	int64_t max_age_ms;
 	int r = 0;
 
 	scene.instance = instance_ref(instance);
 	scene.default_vip_address = request->agent->config->default_vip_address;
 	if (instance->owner != OWNER_DEFINITION || instance_current(instance, &scene.stored, &scene.trouble) < 0)
 		return error_set(err, ERROR_NOT_FOUND, NULL, "Load Balancer %s not found.", instance->id);
-	max_age_ms = instance_unchanged_for_ms(instance);
-	if (max_age_ms > SNAPSHOT_MAX_AGE_MS)
-		max_age_ms = SNAPSHOT_MAX_AGE_MS;
 	if (look)
-		r = targets_snapshot(request->agent, instance, max_age_ms, &scene.snapshot, err);
+		r = snapshot_for(request, instance, SNAPSHOT_MAX_AGE_MS, &scene.snapshot, err);
 	if (r < 0)
 		return r;
 	*ret = scene;

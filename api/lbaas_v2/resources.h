@@ -28,6 +28,12 @@ extern const struct collection collections[];
 /* The one that the route of a request serves. */
 const struct collection *collection_of(const struct request *request);
 
+enum { SNAPSHOT_MAX_AGE_MS = 1000 }; /* a status is at most this old; many readers share one look at HAProxy */
+
+/* What HAProxy says, as of max_age_ms ago at most, and not as of before the last change. */
+int snapshot_for(const struct request *request, struct instance *instance, int64_t max_age_ms, struct health_snapshot **ret,
+	struct error *err);
+
 /* One load balancer at one moment, as objects are shown from it. */
 struct scene {
 	struct instance *instance;

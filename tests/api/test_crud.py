@@ -294,7 +294,11 @@ def test_policies_in_order(api):
         assert order() == wanted
     api.delete(f"l7policies/{made['c']['id']}")
     assert order() == "dab"
-    assert "redirect_url" in api.put(f"l7policies/{made['a']['id']}", action="REDIRECT_TO_URL").expect(400).fault
+    for action, target in (("URL", "redirect_url"), ("POOL", "redirect_pool_id or redirect_pool")):
+        assert api.put(f"l7policies/{made['a']['id']}", action=f"REDIRECT_TO_{action}").expect(400).fault == \
+            f"Invalid L7 Policy arguments: {target} must not be None"
+    assert api.post("l7policies", listener_id=listener["id"], action="REDIRECT_TO_POOL",
+        redirect_url="http://a/").expect(400).fault.endswith("redirect_pool must not be None")
     assert api.put(f"l7policies/{made['a']['id']}", redirect_url="http://a/", redirect_prefix="http://a",
         redirect_pool_id=UNKNOWN).expect(400).fault == "Invalid L7 Policy arguments: Cannot specify redirect_pool_id and " \
         "redirect_url or redirect_prefix at the same time"
