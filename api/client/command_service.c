@@ -21,11 +21,10 @@ const struct option_row service_options[] = {
 		.argument = "[NAMESPACE/]NAME",
 		STRING(service),
 		.help = "which Service of the file; default: the only one"},
-	{.name = "cluster",
+	{.name = "cluster-name",
 		.argument = "NAME",
 		STRING(cluster),
-		.help = "name of the cluster, as --cluster-name of the cloud\nprovider has it; "
-			"default: kubernetes"},
+		.help = "the cluster's name, as the cloud provider has it;\ndefault: kubernetes"},
 	{.name = "vip-address",
 		.argument = "ADDRESS[,ADDRESS...]",
 		STRING(vip_address),
@@ -37,9 +36,7 @@ const struct option_row service_options[] = {
 		FLAG(explain),
 		.help = "print what became of each annotation and field,\nand why, instead of the "
 			"definition"},
-	{.name = "strict",
-		FLAG(strict),
-		.help = "fail if anything cannot be honoured"},
+	{.name = "strict", FLAG(strict), .help = "fail if anything cannot be honoured"},
 	{.name = "apply", FLAG(apply), .help = "send the definition to amphorad"},
 	{.name = "dry-run",
 		FLAG(dry_run),
@@ -83,10 +80,11 @@ static int read_files(struct input files[MAX_FILES], struct error *err)
 			continue;
 		if (streq(files[i].path, "-") && standard_input)
 			return error_set(err, ERROR_INVALID, NULL,
-				"standard input can be read once; it may hold a list of everything");
+				"standard input can be read once; it may hold a list of "
+				"everything");
 		standard_input |= streq(files[i].path, "-");
-		r = document_read_file(files[i].path, KUBE_MAX_FILE_BYTES, &files[i].text,
-			&files[i].length, err);
+		r = document_read_file(
+			files[i].path, KUBE_MAX_FILE_BYTES, &files[i].text, &files[i].length, err);
 		if (r < 0)
 			return r;
 	}

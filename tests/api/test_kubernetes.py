@@ -2,10 +2,13 @@
 """A Kubernetes Service with OCCM's annotations, applied to a real agent: what an ingress controller behind it sees."""
 
 import json
+import os
+import re
+import subprocess
 
 import pytest
 
-from amphora import run_ctl
+from amphora import BUILD, SOURCE, run_ctl
 from backends import Origin
 from clients import fetch
 from processes import free_port, wait_for
@@ -53,7 +56,7 @@ def cluster(agent, nginx, origins):
 
 
 def test_the_member_sees_the_client(cluster):
-    """The whole chain: annotation, definition, PROXY v2 in front of nginx; checks that ask kube-proxy, without a header."""
+    """The whole chain: annotation, definition, PROXY v2 before nginx; checks that ask kube-proxy, without a header."""
     assert "start" in cluster.apply()
     lb_id = json.loads(cluster.run().stdout)["loadbalancer"]["id"]
     wait_for(lambda: cluster.agent.status(lb_id)["operating_status"] == "ONLINE", 10, "ONLINE")
@@ -111,9 +114,30 @@ def test_what_it_prints(make_agent, tmp_path):
         next(e for e in explained["explanation"] if "proxy" in e["source"]).items()
     assert [w["source"] for w in explained["warnings"]] == [PREFIX + "hostname"]
     assert run("--nodes", nodes, "--dry-run").returncode == USAGE
+    assert run("--nodes", "-", "--endpoints", "-").returncode == USAGE
     done = run()
     assert done.returncode == USAGE and "--nodes" in done.stderr, done
     cluster.service["spec"]["ports"][0]["nodePort"] = 70000
     service.write_text(json.dumps(cluster.service))
     done = run("--nodes", nodes)
     assert done.returncode == USAGE and f"{service}: /spec/ports/0/nodePort: 70000" in done.stderr, done
+
+
+def test_the_examples_of_the_manual(agent, tmp_path):
+    """In examples/kubernetes, with an address and ports that this machine has."""
+    for file in (SOURCE / "examples/kubernetes").iterdir():
+        text = file.read_text().replace("192.0.2.10", "127.0.0.1")
+        for port in ("80", "443"):
+            text = text.replace(f'"port": {port}, "targetPort"', f'"port": {free_port()}, "targetPort"')
+        (tmp_path / file.name).write_text(text)
+    page = (SOURCE / "packaging/man/amphoractl-service.1").read_text()
+    page = page[page.index(".Sh EXAMPLES"):page.index(".Sh SEE ALSO")].replace("\\e\n", "")
+    commands = re.findall(r"^\$ (amphoractl service .*)$", page, re.M)
+    assert len(commands) == 4
+    for command in commands:
+        done = subprocess.run(["bash", "-c", command], cwd=tmp_path, stdin=subprocess.DEVNULL, capture_output=True,
+            text=True, timeout=60, check=False,
+            env={**os.environ, "PATH": f"{BUILD}:{os.environ['PATH']}", "AMPHORAD_SOCKET": str(agent.socket_path)})
+        assert done.returncode == (DIFFERS if "--dry-run" in command else 0), (command, done)
+    assert json.loads((tmp_path / "lb.json").read_text())["loadbalancer"]["vip_address"] == "127.0.0.1"
+    assert len(agent.get("/v2/lbaas/loadbalancers").json["loadbalancers"]) == 1

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Any bytes as Kubernetes' objects for "amphoractl service". Whatever is converted passes the agent's
- * own parser and check, and converting it again gives the same; what is said about it is text; and
- * whatever is not converted has an error. The first byte chooses among options.
+ * Any bytes as Kubernetes' objects for "amphoractl service". Whatever is converted passes the
+ * agent's own parser and check, and converting it again gives the same; what is said about it is
+ * text; and whatever is not converted has an error. The first byte chooses among options.
  */
 
 #include <stdint.h>
@@ -19,7 +19,8 @@ static const struct definition_defaults defaults = {.timeout_client_data_ms = 50
 	.timeout_member_connect_ms = 5000,
 	.timeout_member_data_ms = 50000};
 
-static const char *const addresses[] = {NULL, "192.0.2.10", "2001:db8::10,192.0.2.10", "192.0.2.10,2001:db8::10,2001:db8::11"};
+static const char *const addresses[] = {
+	NULL, "192.0.2.10", "2001:db8::10,192.0.2.10", "192.0.2.10,2001:db8::10,2001:db8::11"};
 
 static void check_notes(const struct notes *notes)
 {
@@ -44,7 +45,8 @@ static void check_definition(const json_t *document)
 	_cleanup_free_ char *text = json_dumps(document, JSON_COMPACT);
 	_cleanup_error_ struct error err = ERROR_INIT;
 
-	if (!text || !id || definition_parse(id, text, strlen(text), &defaults, &parsed, &err) < 0) {
+	if (!text || !id ||
+		definition_parse(id, text, strlen(text), &defaults, &parsed, &err) < 0) {
 		fprintf(stderr, "%s: %s\n", err.pointer ? err.pointer : "", error_message(&err));
 		abort();
 	}

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Kubernetes' objects as input of "amphoractl service": which are taken, how much of them, and where
- * a complaint says that something is wrong. What becomes of a good Service is in the golden files.
+ * Kubernetes' objects as input of "amphoractl service": which are taken, how much of them, and
+ * where a complaint says that something is wrong. What becomes of a good Service is in the golden
+ * files.
  */
 
 #include <setjmp.h>
@@ -18,12 +19,15 @@
 #include "api/client/service/annotations.h"
 #include "api/client/service/service.h"
 
-#define NODE                                                                                       \
-	"{\"apiVersion\": \"v1\", \"kind\": \"Node\", \"metadata\": {\"name\": \"a\"}, \"status\": "       \
-	"{\"addresses\": [{\"type\": \"InternalIP\", \"address\": \"10.0.0.1\"}], \"conditions\": "       \
+#define NODE                                                                             \
+	"{\"apiVersion\": \"v1\", \"kind\": \"Node\", \"metadata\": {\"name\": \"a\"}, " \
+	"\"status\": "                                                                   \
+	"{\"addresses\": [{\"type\": \"InternalIP\", \"address\": \"10.0.0.1\"}], "      \
+	"\"conditions\": "                                                               \
 	"[{\"type\": \"Ready\", \"status\": \"True\"}]}}"
-#define SERVICE(spec)                                                                              \
-	"{\"apiVersion\": \"v1\", \"kind\": \"Service\", \"metadata\": {\"name\": \"web\"}, \"spec\": "    \
+#define SERVICE(spec)                                                                         \
+	"{\"apiVersion\": \"v1\", \"kind\": \"Service\", \"metadata\": {\"name\": \"web\"}, " \
+	"\"spec\": "                                                                          \
 	"{\"type\": \"LoadBalancer\", " spec "}}"
 #define PORT "\"port\": 80, \"nodePort\": 30080"
 #define LIST(items) "{\"apiVersion\": \"v1\", \"kind\": \"List\", \"items\": [" items "]}"
@@ -52,15 +56,17 @@ static void takes_objects_and_lists(_unused_ void **state)
 	assert_counts(LIST(NODE "," SERVICE("\"ports\": []") "," NODE), 1, 2, 0);
 	assert_counts(LIST(""), 0, 0, 0);
 	/* The API server's own lists, whose items do not say what they are. */
-	assert_counts("{\"apiVersion\": \"v1\", \"kind\": \"NodeList\", \"items\": [{}, {}]}", 0, 2, 0);
+	assert_counts(
+		"{\"apiVersion\": \"v1\", \"kind\": \"NodeList\", \"items\": [{}, {}]}", 0, 2, 0);
 	assert_counts("{\"apiVersion\": \"discovery.k8s.io/v1\", \"kind\": \"EndpointSliceList\", "
 		      "\"items\": [{}]}",
 		0, 0, 1);
 	/* Other kinds, and others' kinds of the same name. */
-	assert_counts(LIST("{\"apiVersion\": \"v1\", \"kind\": \"Pod\"}, "
-			   "{\"apiVersion\": \"serving.knative.dev/v1\", \"kind\": \"Service\"}, "
-			   "{\"apiVersion\": \"discovery.k8s.io/v1beta1\", \"kind\": \"EndpointSlice\"}, "
-			   "{}"),
+	assert_counts(
+		LIST("{\"apiVersion\": \"v1\", \"kind\": \"Pod\"}, "
+		     "{\"apiVersion\": \"serving.knative.dev/v1\", \"kind\": \"Service\"}, "
+		     "{\"apiVersion\": \"discovery.k8s.io/v1beta1\", \"kind\": \"EndpointSlice\"}, "
+		     "{}"),
 		0, 0, 0);
 }
 
@@ -84,12 +90,12 @@ static void refuses_what_is_no_object(_unused_ void **state)
 	assert_refused("{\"kind\":\n \"Node\",", _KUBE_KIND_MAX, "in.json:2", "near end of file");
 	assert_refused("{\"kind\": 1, \"kind\": 2}", _KUBE_KIND_MAX, "in.json:1", "duplicate");
 	assert_refused("{}", _KUBE_KIND_MAX, "in.json", "neither a Service");
-	assert_refused("{\"apiVersion\": \"v1\", \"kind\": \"Endpoints\"}", _KUBE_KIND_MAX, "in.json",
-		"EndpointSlice");
+	assert_refused("{\"apiVersion\": \"v1\", \"kind\": \"Endpoints\"}", _KUBE_KIND_MAX,
+		"in.json", "EndpointSlice");
 	assert_refused(NODE, KUBE_SERVICE, "in.json", "has no Service (v1)");
 	assert_refused(LIST(NODE), KUBE_ENDPOINT_SLICE, "in.json", "has no EndpointSlice");
-	assert_refused("{\"apiVersion\": \"v1\", \"kind\": \"List\", \"items\": {}}", _KUBE_KIND_MAX,
-		"in.json: /items", "must be an array, not an object");
+	assert_refused("{\"apiVersion\": \"v1\", \"kind\": \"List\", \"items\": {}}",
+		_KUBE_KIND_MAX, "in.json: /items", "must be an array, not an object");
 	assert_refused(LIST("7"), _KUBE_KIND_MAX, "in.json: /items/0", "not a number");
 	assert_refused(LIST("{}, {\"kind\": []}"), _KUBE_KIND_MAX, "in.json: /items/1/kind",
 		"must be a string, not an array");
@@ -134,28 +140,37 @@ static void says_where(_unused_ void **state)
 	static const struct {
 		const char *text, *pointer, *words;
 	} rows[] = {
-		{LIST(SERVICE("\"ports\": [{" PORT "}, {\"port\": 81, \"nodePort\": 70000}]") "," NODE),
+		{LIST(SERVICE(
+			 "\"ports\": [{" PORT "}, {\"port\": 81, \"nodePort\": 70000}]") "," NODE),
 			"in.json: /items/0/spec/ports/1/nodePort", "70000"},
 		{LIST(SERVICE("\"ports\": [{" PORT ", \"protocol\": \"tcp\"}]") "," NODE),
 			"in.json: /items/0/spec/ports/0/protocol", "TCP, UDP, SCTP"},
-		{LIST(SERVICE("\"ports\": [{" PORT "}], \"ipFamilies\": [\"IPv4\", \"IPv4\"]") "," NODE),
+		{LIST(SERVICE(
+			 "\"ports\": [{" PORT "}], \"ipFamilies\": [\"IPv4\", \"IPv4\"]") "," NODE),
 			"in.json: /items/0/spec/ipFamilies/1", "twice"},
-		{LIST(SERVICE("\"ports\": [{" PORT "}], \"ipFamilies\": [\"IPv4\", \"IPv6\", \"IPv4\"]") "," NODE),
+		{LIST(SERVICE("\"ports\": [{" PORT
+			      "}], \"ipFamilies\": [\"IPv4\", \"IPv6\", \"IPv4\"]") "," NODE),
 			"in.json: /items/0/spec/ipFamilies", "3 items"},
-		{LIST(SERVICE("\"ports\": [{" PORT "}], \"sessionAffinity\": \"ClientIP\", "
-			      "\"sessionAffinityConfig\": {\"clientIP\": {\"timeoutSeconds\": 0}}") "," NODE),
-			"in.json: /items/0/spec/sessionAffinityConfig/clientIP/timeoutSeconds", "0 is not"},
-		{LIST(SERVICE("\"ports\": [{" PORT "}], \"loadBalancerSourceRanges\": [\"10.0.0.0/33\"]") "," NODE),
+		{LIST(
+			 SERVICE("\"ports\": [{" PORT "}], \"sessionAffinity\": \"ClientIP\", "
+				 "\"sessionAffinityConfig\": {\"clientIP\": {\"timeoutSeconds\": "
+				 "0}}") "," NODE),
+			"in.json: /items/0/spec/sessionAffinityConfig/clientIP/timeoutSeconds",
+			"0 is not"},
+		{LIST(SERVICE("\"ports\": [{" PORT
+			      "}], \"loadBalancerSourceRanges\": [\"10.0.0.0/33\"]") "," NODE),
 			"in.json: /items/0/spec/loadBalancerSourceRanges/0", "no network"},
-		{LIST(SERVICE("\"ports\": [{" PORT "}]") ", {\"apiVersion\": \"v1\", \"kind\": \"Node\", \"metadata\": "
-							"{\"name\": \"../a\"}}"),
+		{LIST(SERVICE("\"ports\": [{" PORT
+			      "}]") ", {\"apiVersion\": \"v1\", \"kind\": \"Node\", \"metadata\": "
+				    "{\"name\": \"../a\"}}"),
 			"in.json: /items/1/metadata/name", "Kubernetes"},
-		{LIST(SERVICE("\"ports\": [{" PORT "}]") ", {\"apiVersion\": \"v1\", \"kind\": \"Node\", \"metadata\": "
-							"{\"name\": \"a\"}, \"status\": {\"addresses\": [{\"type\": "
-							"\"InternalIP\", \"address\": \"10.0.0.1 send-proxy\"}]}}"),
+		{LIST(SERVICE("\"ports\": [{" PORT
+			      "}]") ", {\"apiVersion\": \"v1\", \"kind\": \"Node\", \"metadata\": "
+				    "{\"name\": \"a\"}, \"status\": {\"addresses\": [{\"type\": "
+				    "\"InternalIP\", \"address\": \"10.0.0.1 send-proxy\"}]}}"),
 			"in.json: /items/1/status/addresses/0/address", "IP"},
-		{SERVICE("\"ports\": [{\"port\": 80, \"name\": \"a\\nb\"}]"), "in.json: /spec/ports/0/name",
-			"control characters"},
+		{SERVICE("\"ports\": [{\"port\": 80, \"name\": \"a\\nb\"}]"),
+			"in.json: /spec/ports/0/name", "control characters"},
 		{SERVICE("\"ports\": 80"), "in.json: /spec/ports", "must be an array"},
 	};
 
@@ -173,8 +188,8 @@ static void says_where(_unused_ void **state)
 	}
 }
 
-/* 60 ports with 2000 nodes each are more than a definition may hold; nothing is built before that is
- * known. */
+/* 60 ports with 2000 nodes each are more than a definition may hold; nothing is built before that
+ * is known. */
 static void limits_members(_unused_ void **state)
 {
 	_cleanup_text_ struct text text = TEXT_INIT;
@@ -183,17 +198,23 @@ static void limits_members(_unused_ void **state)
 	json_t *document = NULL;
 
 	text_append(&text, "{\"apiVersion\": \"v1\", \"kind\": \"List\", \"items\": ["
-			   "{\"apiVersion\": \"v1\", \"kind\": \"Service\", \"metadata\": {\"name\": \"web\"}, "
+			   "{\"apiVersion\": \"v1\", \"kind\": \"Service\", \"metadata\": "
+			   "{\"name\": \"web\"}, "
 			   "\"spec\": {\"type\": \"LoadBalancer\", \"ports\": [");
 	for (int i = 1; i <= 60; i++)
-		text_printf(&text, "%s{\"port\": %d, \"nodePort\": %d}", i > 1 ? "," : "", i, 30000 + i);
+		text_printf(&text, "%s{\"port\": %d, \"nodePort\": %d}", i > 1 ? "," : "", i,
+			30000 + i);
 	text_append(&text, "]}}");
 	for (int i = 0; i < 2000; i++)
-		text_printf(&text, ",{\"apiVersion\": \"v1\", \"kind\": \"Node\", \"metadata\": {\"name\": \"n%d\"}}", i);
+		text_printf(&text,
+			",{\"apiVersion\": \"v1\", \"kind\": \"Node\", \"metadata\": {\"name\": "
+			"\"n%d\"}}",
+			i);
 	text_append(&text, "]}");
 	assert_int_equal(convert(text_peek(&text), &notes, &document, &err), -EFBIG);
 	assert_null(document);
-	assert_non_null(strstr(error_message(&err), "60 ports and 2000 nodes would make 120000 members"));
+	assert_non_null(
+		strstr(error_message(&err), "60 ports and 2000 nodes would make 120000 members"));
 }
 
 /* However many a hostile Service causes. */
@@ -216,8 +237,8 @@ static void table_is_whole(_unused_ void **state)
 {
 	for (size_t i = 0; i < _ANNOTATION_MAX; i++) {
 		const struct annotation_row *row = &annotation_rows[i];
-		bool needs_target = row->kind != ANNOTATION_REFUSED && row->kind != ANNOTATION_OUTPUT &&
-				    i != ANNOTATION_INTERNAL;
+		bool needs_target = row->kind != ANNOTATION_REFUSED &&
+				    row->kind != ANNOTATION_OUTPUT && i != ANNOTATION_INTERNAL;
 
 		assert_non_null(row->name);
 		assert_non_null(row->explanation);

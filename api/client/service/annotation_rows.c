@@ -25,19 +25,29 @@ static const char *check_certificate(const char *value)
 }
 
 /* Ranges are those of the definition (agent/definition/fields.c), defaults those of OCCM. */
-#define TIMEOUT(words, field, explained)                                                 \
-	{OCCM_PREFIX "timeout-" words, ANNOTATION_INTEGER, ANNOTATION_TCP_ONLY,          \
-		"listener timeout_" field, explained, .maximum = LIMIT_TIMEOUT_MS}
-#define MONITOR(words, field, most, default_value, explained)                             \
-	{OCCM_PREFIX "health-monitor-" words, ANNOTATION_INTEGER, .target = "healthmonitor " field, \
-		.explanation = explained, .minimum = 1, .maximum = (most),               \
-		.standard = (default_value)}
-#define KEPT_UUID(words, object_field, more_flags, explained)                              \
-	{OCCM_PREFIX words, ANNOTATION_UUID, (more_flags), object_field, .explanation = explained}
-#define NO_FLOATING_IP(words)                                                             \
-	{OCCM_PREFIX words, ANNOTATION_REFUSED, ANNOTATION_OF_OWNER,                     \
-		.explanation = "no floating IP is made or kept: amphorad asks no Neutron, and " \
-			       "clients reach the load balancer at its VIP address"}
+#define TIMEOUT(words, field, explained)                                                  \
+	{                                                                                 \
+		OCCM_PREFIX "timeout-" words, ANNOTATION_INTEGER, ANNOTATION_TCP_ONLY,    \
+			"listener timeout_" field, explained, .maximum = LIMIT_TIMEOUT_MS \
+	}
+#define MONITOR(words, field, most, default_value, explained)                                     \
+	{                                                                                         \
+		OCCM_PREFIX "health-monitor-" words, ANNOTATION_INTEGER,                          \
+			.target = "healthmonitor " field, .explanation = explained, .minimum = 1, \
+			.maximum = (most), .standard = (default_value)                            \
+	}
+#define KEPT_UUID(words, object_field, more_flags, explained)                   \
+	{                                                                       \
+		OCCM_PREFIX words, ANNOTATION_UUID, (more_flags), object_field, \
+			.explanation = explained                                \
+	}
+#define NO_FLOATING_IP(words)                                                                    \
+	{                                                                                        \
+		OCCM_PREFIX words, ANNOTATION_REFUSED, ANNOTATION_OF_OWNER,                      \
+			.explanation =                                                           \
+				"no floating IP is made or kept: amphorad asks no Neutron, and " \
+				"clients reach the load balancer at its VIP address"             \
+	}
 
 const struct annotation_row annotation_rows[_ANNOTATION_MAX] = {
 	[ANNOTATION_PROXY_PROTOCOL] = {OCCM_PREFIX "proxy-protocol", ANNOTATION_WORD,
@@ -47,8 +57,9 @@ const struct annotation_row annotation_rows[_ANNOTATION_MAX] = {
 		.words = proxy_protocol_words},
 	[ANNOTATION_X_FORWARDED_FOR] = {OCCM_PREFIX "x-forwarded-for", ANNOTATION_BOOL,
 		ANNOTATION_TCP_ONLY, "listener insert_headers",
-		.explanation = "the client's address goes to the members as a header, which takes a "
-			       "listener and a pool that speak HTTP"},
+		.explanation =
+			"the client's address goes to the members as a header, which takes a "
+			"listener and a pool that speak HTTP"},
 	[ANNOTATION_TLS_CONTAINER] = {OCCM_PREFIX "default-tls-container-ref", ANNOTATION_TEXT,
 		ANNOTATION_TCP_ONLY, "listener default_tls_container_ref",
 		"TLS ends at the listener, with the certificate that amphorad stores under the "
@@ -63,25 +74,25 @@ const struct annotation_row annotation_rows[_ANNOTATION_MAX] = {
 		.target = "pool lb_algorithm",
 		.explanation = "it says how connections are spread over the members",
 		.words = lb_methods},
-	[ANNOTATION_TIMEOUT_CLIENT_DATA] = TIMEOUT("client-data", "client_data",
-		"a client may be silent for that many milliseconds"),
+	[ANNOTATION_TIMEOUT_CLIENT_DATA] = TIMEOUT(
+		"client-data", "client_data", "a client may be silent for that many milliseconds"),
 	[ANNOTATION_TIMEOUT_MEMBER_CONNECT] = TIMEOUT("member-connect", "member_connect",
 		"connecting to a member may take that many milliseconds"),
-	[ANNOTATION_TIMEOUT_MEMBER_DATA] = TIMEOUT("member-data", "member_data",
-		"a member may be silent for that many milliseconds"),
+	[ANNOTATION_TIMEOUT_MEMBER_DATA] = TIMEOUT(
+		"member-data", "member_data", "a member may be silent for that many milliseconds"),
 	[ANNOTATION_TIMEOUT_TCP_INSPECT] = TIMEOUT("tcp-inspect", "tcp_inspect",
 		"the first bytes of a connection are waited for that many milliseconds"),
 	[ANNOTATION_ENABLE_MONITOR] = {OCCM_PREFIX "enable-health-monitor", ANNOTATION_BOOL,
 		.target = "pool healthmonitor",
 		.explanation = "it says whether members are checked"},
-	[ANNOTATION_MONITOR_DELAY] = MONITOR(
-		"delay", "delay", 86400, 5, "it is the time between checks, in seconds"),
-	[ANNOTATION_MONITOR_TIMEOUT] = MONITOR("timeout", "timeout", 86400, 3,
-		"a check that takes longer has failed, in seconds"),
+	[ANNOTATION_MONITOR_DELAY] =
+		MONITOR("delay", "delay", 86400, 5, "it is the time between checks, in seconds"),
+	[ANNOTATION_MONITOR_TIMEOUT] = MONITOR(
+		"timeout", "timeout", 86400, 3, "a check that takes longer has failed, in seconds"),
 	[ANNOTATION_MONITOR_MAX_RETRIES] = MONITOR("max-retries", "max_retries", 10, 1,
 		"it is how many good checks in a row bring a member back"),
-	[ANNOTATION_MONITOR_MAX_RETRIES_DOWN] = MONITOR("max-retries-down", "max_retries_down",
-		10, 3, "it is how many failed checks in a row take a member out"),
+	[ANNOTATION_MONITOR_MAX_RETRIES_DOWN] = MONITOR("max-retries-down", "max_retries_down", 10,
+		3, "it is how many failed checks in a row take a member out"),
 	[ANNOTATION_SOURCE_RANGES] = {"service.beta.kubernetes.io/load-balancer-source-ranges",
 		ANNOTATION_TEXT, .target = "listener allowed_cidrs",
 		.explanation = "only clients of these networks may connect; it counts where "
@@ -99,9 +110,9 @@ const struct annotation_row annotation_rows[_ANNOTATION_MAX] = {
 		"it is kept and shown, also as the members' unless member-subnet-id is given"),
 	[ANNOTATION_MEMBER_SUBNET_ID] = KEPT_UUID("member-subnet-id", "member subnet_id", 0,
 		"it is kept and shown; amphorad plugs no ports"),
-	[ANNOTATION_PORT_ID] = KEPT_UUID("port-id", "loadbalancer vip_port_id",
-		ANNOTATION_OF_OWNER,
-		"it is kept and shown; as with OCCM it takes the place of network-id and subnet-id"),
+	[ANNOTATION_PORT_ID] = KEPT_UUID("port-id", "loadbalancer vip_port_id", ANNOTATION_OF_OWNER,
+		"it is kept and shown; as with OCCM it takes the place of network-id and "
+		"subnet-id"),
 	[ANNOTATION_FLAVOR_ID] = KEPT_UUID("flavor-id", "loadbalancer flavor_id",
 		ANNOTATION_OF_OWNER | ANNOTATION_KEPT,
 		"it is kept and shown, without effect: this machine exists already"),
@@ -110,7 +121,7 @@ const struct annotation_row annotation_rows[_ANNOTATION_MAX] = {
 		"it is kept and shown, without effect: this machine exists already",
 		.check = check_length},
 	[ANNOTATION_INTERNAL] = {"service.beta.kubernetes.io/openstack-internal-load-balancer",
-		ANNOTATION_BOOL, ANNOTATION_OF_OWNER,
+		ANNOTATION_BOOL,
 		.explanation = "a load balancer of amphorad has its VIP address and no floating "
 			       "IP, whatever this says"},
 	[ANNOTATION_KEEP_FLOATINGIP] = NO_FLOATING_IP("keep-floatingip"),

@@ -24,8 +24,8 @@ int annotation_error(const struct kube_service *service, enum annotation annotat
 	return words ? place_error(&where, ERROR_INVALID, err, "%s", words) : -ENOMEM;
 }
 
-static void warn_unreadable(const struct annotation_row *row, const char *text,
-	const char *wanted, struct notes *notes)
+static void warn_unreadable(
+	const struct annotation_row *row, const char *text, const char *wanted, struct notes *notes)
 {
 	notes_warn(notes, row->name, "\"%s\" is not %s; as with OCCM, the default counts", text,
 		wanted);
@@ -52,8 +52,9 @@ static int read_integer(const struct kube_service *service, enum annotation anno
 		return 0;
 	}
 	if (number < row->minimum || number > row->maximum)
-		return annotation_error(service, annotation, err, "%lld is not between %lld and %lld",
-			(long long)number, (long long)row->minimum, (long long)row->maximum);
+		return annotation_error(service, annotation, err,
+			"%lld is not between %lld and %lld", (long long)number,
+			(long long)row->minimum, (long long)row->maximum);
 	value->number = number;
 	value->given = true;
 	return 0;
@@ -75,9 +76,12 @@ static int read_word(const struct kube_service *service, enum annotation annotat
 	if (annotation != ANNOTATION_PROXY_PROTOCOL)
 		return annotation_error(service, annotation, err,
 			"must be one of ROUND_ROBIN, LEAST_CONNECTIONS, SOURCE_IP, SOURCE_IP_PORT");
-	if (!streq(text, "false"))
+	if (streq(text, "false"))
+		notes_unused(notes, row->name, "no PROXY header is wanted");
+	else
 		notes_warn(notes, row->name,
-			"\"%s\" is not \"true\", \"v1\" or \"v2\"; as with OCCM, no PROXY header is sent",
+			"\"%s\" is not \"true\", \"v1\" or \"v2\"; as with OCCM, no PROXY header "
+			"is sent",
 			text);
 	return 0;
 }
@@ -150,8 +154,8 @@ static bool is_explained_later(enum annotation annotation)
 	}
 }
 
-static void explain(const struct annotation_row *row, const struct annotation_value *value,
-	struct notes *notes)
+static void explain(
+	const struct annotation_row *row, const struct annotation_value *value, struct notes *notes)
 {
 	if (row->flags & ANNOTATION_KEPT)
 		notes_warn(notes, row->name, "%s", row->explanation);

@@ -93,8 +93,8 @@ extern const char *const proxy_protocol_words[];
 extern const char *const proxy_protocol_pools[];
 
 struct annotation_value {
-	bool given;      /* and not empty, and of the right kind */
-	int64_t number;  /* the default where it is not given */
+	bool given;       /* and not empty, and of the right kind */
+	int64_t number;   /* the default where it is not given */
 	const char *text; /* "" where it is not given; borrowed */
 	char uuid[37];
 };

@@ -34,11 +34,13 @@ static int choose_protocols(
 		return annotation_error(context->service, ANNOTATION_X_FORWARDED_FOR, err,
 			"cannot be used together with proxy-protocol");
 	if (features->proxy)
-		annotation_explain(ANNOTATION_PROXY_PROTOCOL,
-			proxy_protocol_pools[proxy->number], context->notes);
+		annotation_explain(ANNOTATION_PROXY_PROTOCOL, proxy_protocol_pools[proxy->number],
+			context->notes);
 	if (features->forwarded)
-		annotation_explain(
-			ANNOTATION_X_FORWARDED_FOR, "X-Forwarded-For", context->notes);
+		annotation_explain(ANNOTATION_X_FORWARDED_FOR, "X-Forwarded-For", context->notes);
+	else if (context->values[ANNOTATION_X_FORWARDED_FOR].given)
+		notes_unused(
+			context->notes, name_of(ANNOTATION_X_FORWARDED_FOR), "no header is wanted");
 	if (!features->tls)
 		return 0;
 	annotation_explain(ANNOTATION_TLS_CONTAINER, tls->text, context->notes);
@@ -68,7 +70,8 @@ static void choose_algorithm(const struct listeners_context *context)
 		return;
 	if (streq(method->text, "SOURCE_IP_PORT"))
 		notes_warn(context->notes, name_of(ANNOTATION_LB_METHOD),
-			"SOURCE_IP_PORT is of Octavia's OVN provider; ROUND_ROBIN, which spreads the "
+			"SOURCE_IP_PORT is of Octavia's OVN provider; ROUND_ROBIN, which spreads "
+			"the "
 			"connections of a client, too, takes its place");
 	else
 		annotation_explain(ANNOTATION_LB_METHOD, method->text, context->notes);
@@ -94,7 +97,8 @@ static void choose_affinity(const struct listeners_context *context)
 			"HAProxy, which serves TCP, does not forget a client after a time");
 }
 
-static void warn_about_local(const struct listeners_context *context, const struct features *features)
+static void warn_about_local(
+	const struct listeners_context *context, const struct features *features)
 {
 	const struct kube_service *service = context->service;
 	const bool known = context->selection.targets->slices_given;
@@ -130,21 +134,25 @@ static void choose_monitor(const struct listeners_context *context, struct featu
 		annotation_explain(ANNOTATION_ENABLE_MONITOR, "none", context->notes);
 	else if (enable->given)
 		annotation_explain(ANNOTATION_ENABLE_MONITOR,
-			features->asks_kube_proxy ? "HTTP" : "of the port's protocol", context->notes);
+			features->asks_kube_proxy ? "HTTP" : "of the port's protocol",
+			context->notes);
 	else if (features->monitored && !local)
 		notes_mapped(context->notes, "--create-monitor", "pool healthmonitor",
 			"of the port's protocol", "the command line asks for it");
 	if (features->asks_kube_proxy) {
 		snprintf(value, sizeof(value), "HTTP GET /healthz, member monitor_port = %lld",
 			(long long)service->health_check_node_port);
-		notes_mapped(context->notes, "spec.healthCheckNodePort", "pool healthmonitor", value,
-			"with externalTrafficPolicy: Local kube-proxy says there whether a node has "
+		notes_mapped(context->notes, "spec.healthCheckNodePort", "pool healthmonitor",
+			value,
+			"with externalTrafficPolicy: Local kube-proxy says there whether a node "
+			"has "
 			"endpoints; such checks carry no PROXY header");
 	}
 	warn_about_local(context, features);
 }
 
-static void choose_monitor_numbers(const struct listeners_context *context, const struct features *features)
+static void choose_monitor_numbers(
+	const struct listeners_context *context, const struct features *features)
 {
 	const struct annotation_value *values = context->values;
 
@@ -179,8 +187,8 @@ static int choose_nodes(struct listeners_context *context, const struct features
 	selection->subnet_id = subnet->given ? subnet->uuid : NULL;
 	selection->monitored = features->monitored;
 	if (values[ANNOTATION_NODE_SELECTOR].given)
-		annotation_explain(ANNOTATION_NODE_SELECTOR,
-			values[ANNOTATION_NODE_SELECTOR].text, context->notes);
+		annotation_explain(ANNOTATION_NODE_SELECTOR, values[ANNOTATION_NODE_SELECTOR].text,
+			context->notes);
 	return selection_choose(selection, context->notes);
 }
 

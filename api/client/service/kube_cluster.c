@@ -64,10 +64,11 @@ static int read_addresses_of_type(const json_t *addresses, const char *wanted,
 	return 0;
 }
 
-static int read_status(const json_t *status, const struct place *where, struct kube_node *node,
-	struct error *err)
+static int read_status(
+	const json_t *status, const struct place *where, struct kube_node *node, struct error *err)
 {
-	const struct place list = {where, "addresses", 0}, conditions_where = {where, "conditions", 0};
+	const struct place list = {where, "addresses", 0},
+			   conditions_where = {where, "conditions", 0};
 	const json_t *addresses = NULL, *conditions = NULL, *item;
 	size_t i;
 	int r = place_get_array(status, "addresses", KUBE_MAX_ADDRESSES, where, &addresses, err);
@@ -95,8 +96,8 @@ static int read_status(const json_t *status, const struct place *where, struct k
 	return r;
 }
 
-static int read_taints(const json_t *spec, const struct place *where, struct kube_node *node,
-	struct error *err)
+static int read_taints(
+	const json_t *spec, const struct place *where, struct kube_node *node, struct error *err)
 {
 	const struct place list = {where, "taints", 0};
 	const json_t *taints = NULL, *item;
@@ -164,8 +165,8 @@ static int read_target(
 	return r;
 }
 
-static int read_endpoint(const json_t *item, const struct place *where, struct kube_endpoint *ret,
-	struct error *err)
+static int read_endpoint(
+	const json_t *item, const struct place *where, struct kube_endpoint *ret, struct error *err)
 {
 	const struct place list = {where, "addresses", 0}, first = {&list, NULL, 0},
 			   inner = {where, "conditions", 0};
@@ -175,8 +176,7 @@ static int read_endpoint(const json_t *item, const struct place *where, struct k
 
 	*ret = (struct kube_endpoint){.node = "", .pod = "", .ready = true};
 	if (r == 0)
-		r = place_get_array(
-			item, "addresses", KUBE_MAX_ADDRESSES, where, &addresses, err);
+		r = place_get_array(item, "addresses", KUBE_MAX_ADDRESSES, where, &addresses, err);
 	if (r == 0 && json_array_size(addresses) == 0)
 		return place_error(&list, ERROR_INVALID, err, "is required");
 	/* All of an endpoint's addresses mean the same; consumers take the first. */
@@ -199,8 +199,8 @@ static int read_endpoints(
 	const struct place list = {object->where, "endpoints", 0};
 	const json_t *items = NULL, *item;
 	size_t i;
-	int r = place_get_array(object->json, "endpoints", KUBE_MAX_ENDPOINTS, object->where,
-		&items, err);
+	int r = place_get_array(
+		object->json, "endpoints", KUBE_MAX_ENDPOINTS, object->where, &items, err);
 
 	if (r < 0 || slice->family == FAMILY_ANY)
 		return r;
@@ -236,11 +236,10 @@ int kube_read_slice(const struct kube_object *object, struct kube_slice *ret, st
 		return r;
 	if (!*type)
 		return place_error(&where, ERROR_INVALID, err, "is required");
-	slice.family = streq(type, family_names[FAMILY_IPV4])	? FAMILY_IPV4
+	slice.family = streq(type, family_names[FAMILY_IPV4])   ? FAMILY_IPV4
 		       : streq(type, family_names[FAMILY_IPV6]) ? FAMILY_IPV6
 								: FAMILY_ANY;
-	r = kube_read_ports(
-		object->json, object->where, false, &slice.ports, &slice.n_ports, err);
+	r = kube_read_ports(object->json, object->where, false, &slice.ports, &slice.n_ports, err);
 	if (r == 0)
 		r = read_endpoints(object, &slice, err);
 	if (r < 0)

@@ -31,8 +31,7 @@ static int get_choice(const json_t *json, const char *name, const char *const *w
 		}
 		text_printf(&list, "%s%s", i ? ", " : "", words[i]);
 	}
-	return place_error(
-		&inner, ERROR_INVALID, err, "must be one of %s", text_peek(&list));
+	return place_error(&inner, ERROR_INVALID, err, "must be one of %s", text_peek(&list));
 }
 
 static int read_port(
@@ -86,7 +85,8 @@ int kube_read_ports(const json_t *object, const struct place *where, bool number
 				ports[j].transport == ports[i].transport)
 				return place_error(&number, ERROR_CONFLICT, err,
 					"%s port %lld is there twice",
-					transport_names[ports[i].transport], (long long)ports[i].port);
+					transport_names[ports[i].transport],
+					(long long)ports[i].port);
 	}
 	*ret = TAKE_PTR(ports);
 	*ret_n = json_array_size(items);
@@ -108,7 +108,8 @@ static int read_families(const json_t *spec, const struct place *where,
 		r = place_item_string(item, &at, &name, err);
 		if (r < 0)
 			return r;
-		if (!streq(name, family_names[FAMILY_IPV4]) && !streq(name, family_names[FAMILY_IPV6]))
+		if (!streq(name, family_names[FAMILY_IPV4]) &&
+			!streq(name, family_names[FAMILY_IPV6]))
 			return place_error(&at, ERROR_INVALID, err, "must be IPv4 or IPv6");
 		service->families[i] =
 			streq(name, family_names[FAMILY_IPV6]) ? FAMILY_IPV6 : FAMILY_IPV4;
@@ -141,8 +142,8 @@ static int read_affinity(const json_t *spec, const struct place *where,
 	return r;
 }
 
-static int read_traffic(const json_t *spec, const struct place *where,
-	struct kube_service *service, struct error *err)
+static int read_traffic(const json_t *spec, const struct place *where, struct kube_service *service,
+	struct error *err)
 {
 	static const char *const policies[] = {"Cluster", "Local", NULL};
 	size_t policy = 0;
@@ -162,8 +163,7 @@ static int read_traffic(const json_t *spec, const struct place *where,
 	return r;
 }
 
-int kube_read_service(
-	const struct kube_object *object, struct kube_service *ret, struct error *err)
+int kube_read_service(const struct kube_object *object, struct kube_service *ret, struct error *err)
 {
 	const struct place where = {object->where, "spec", 0};
 	_cleanup_(kube_service_done) struct kube_service service = {.object = object,

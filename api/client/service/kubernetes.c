@@ -148,7 +148,8 @@ static int add_document(struct cluster *cluster, const char *file, const json_t 
 	typed = find_kind(kind, api_version, false);
 	if (typed == _KUBE_KIND_MAX)
 		return place_error(&root, ERROR_INVALID, err,
-			"is neither a Service, a Node or an EndpointSlice (discovery.k8s.io/v1), nor "
+			"is neither a Service, a Node or an EndpointSlice (discovery.k8s.io/v1), "
+			"nor "
 			"a list of them");
 	if (cluster->n_objects >= KUBE_MAX_OBJECTS)
 		return place_error(&root, ERROR_TOO_LARGE, err, "more than %d objects in all",
@@ -200,7 +201,8 @@ static bool is_name(const char *name, size_t maximum)
 		return false;
 	for (size_t i = 0; i < length; i++) {
 		bool edge = i == 0 || i + 1 == length || name[i - 1] == '.' || name[i + 1] == '.';
-		bool inner = !edge && (name[i] == '-' || (name[i] == '.' && maximum > KUBE_MAX_LABEL));
+		bool inner =
+			!edge && (name[i] == '-' || (name[i] == '.' && maximum > KUBE_MAX_LABEL));
 
 		if (!inner && !islower((unsigned char)name[i]) && !isdigit((unsigned char)name[i]))
 			return false;
@@ -216,7 +218,8 @@ static int check_name(const char *field, const char *value, size_t maximum,
 	if (is_name(value, maximum))
 		return 0;
 	return place_error(&inner, ERROR_INVALID, err,
-		"must be a name as Kubernetes has it: at most %zu lower-case letters, digits and '-'%s",
+		"must be a name as Kubernetes has it: at most %zu lower-case letters, digits and "
+		"'-'%s",
 		maximum, maximum > KUBE_MAX_LABEL ? " or '.'" : "");
 }
 
@@ -234,8 +237,7 @@ int kube_read_metadata(
 	if (r == 0)
 		r = place_get_string(metadata, "namespace", &where, &result.namespace, err);
 	if (r == 0)
-		r = place_get_string(
-			metadata, "creationTimestamp", &where, &result.created, err);
+		r = place_get_string(metadata, "creationTimestamp", &where, &result.created, err);
 	if (r == 0)
 		r = place_get_string(metadata, "deletionTimestamp", &where, &deleted, err);
 	if (r == 0)

@@ -78,8 +78,8 @@ struct cluster {
 #define _cleanup_cluster_ _cleanup_(cluster_done)
 void cluster_done(struct cluster *cluster);
 
-/* Adds what a file holds. "name" must outlive the cluster. With a kind below _KUBE_KIND_MAX the file
- * is for that kind: one that holds only others is ERROR_INVALID. */
+/* Adds what a file holds. "name" must outlive the cluster. With a kind below _KUBE_KIND_MAX the
+ * file is for that kind: one that holds only others is ERROR_INVALID. */
 int cluster_add(struct cluster *cluster, const char *name, const char *text, size_t length,
 	enum kube_kind wanted, struct error *err);
 
@@ -108,12 +108,12 @@ struct kube_port {
 struct kube_service {
 	const struct kube_object *object;
 	struct kube_metadata metadata;
-	const char *type; /* "LoadBalancer" … */
+	const char *type;                                   /* "LoadBalancer" … */
 	const char *load_balancer_class, *load_balancer_ip; /* "" if absent */
 	const json_t *source_ranges;                        /* array, or NULL */
 	struct kube_port *ports;                            /* owned */
 	size_t n_ports;
-	bool local; /* externalTrafficPolicy */
+	bool local;              /* externalTrafficPolicy */
 	bool without_node_ports; /* allocateLoadBalancerNodePorts is false */
 	bool affinity;           /* ClientIP */
 	int64_t affinity_timeout_s;
@@ -136,7 +136,7 @@ struct kube_node {
 	const struct kube_object *object;
 	struct kube_metadata metadata;
 	bool ready;
-	bool tainted; /* the cluster autoscaler is about to delete it */
+	bool tainted;               /* the cluster autoscaler is about to delete it */
 	char *address[_FAMILY_MAX]; /* canonical, owned; NULL: none of that family */
 	enum family first;          /* of its first address; FAMILY_ANY: it has none */
 };
@@ -155,7 +155,7 @@ struct kube_endpoint {
 struct kube_slice {
 	const struct kube_object *object;
 	struct kube_metadata metadata;
-	enum family family; /* FAMILY_ANY: of names (FQDN), without endpoints here */
+	enum family family;              /* FAMILY_ANY: of names (FQDN), without endpoints here */
 	struct kube_endpoint *endpoints; /* owned */
 	size_t n_endpoints;
 	struct kube_port *ports; /* owned; "port" alone, 0: all */

@@ -78,19 +78,21 @@ static void warn_transport(const struct listeners_context *context, const struct
 				(long long)port->port, wishes[i].what);
 	if (features->cidrs)
 		notes_warn(context->notes, "spec.loadBalancerSourceRanges",
-			"%s port %lld is open to everyone: HAProxy enforces the ranges, and it does "
+			"%s port %lld is open to everyone: HAProxy enforces the ranges, and it "
+			"does "
 			"not serve this port",
 			transport_names[port->transport], (long long)port->port);
 	if (!context->vips)
 		notes_warn(context->notes, "spec.loadBalancerIP",
-			"%s port %lld needs an address of its own, not 0.0.0.0: give --vip-address, "
+			"%s port %lld needs an address of its own, not 0.0.0.0: give "
+			"--vip-address, "
 			"or amphorad a default_vip_address",
 			transport_names[port->transport], (long long)port->port);
 }
 
 static void note_app_protocol(const struct listeners_context *context,
-	const struct protocols *protocols, const struct features *features, const struct kube_port *port,
-	size_t index)
+	const struct protocols *protocols, const struct features *features,
+	const struct kube_port *port, size_t index)
 {
 	char source[PORT_NAME_SIZE];
 	bool https = streq(port->app_protocol, "https");
@@ -98,7 +100,8 @@ static void note_app_protocol(const struct listeners_context *context,
 	port_name(index, ".appProtocol", source);
 	if (!*port->app_protocol)
 		return;
-	if (https && features->forwarded && !protocols->forwarded && port->transport == TRANSPORT_TCP)
+	if (https && features->forwarded && !protocols->forwarded &&
+		port->transport == TRANSPORT_TCP)
 		notes_warn(context->notes, source,
 			"TLS goes through this port as it is, so X-Forwarded-For cannot be added "
 			"(OCCM would make a listener of HTTP, which does not understand TLS)");
@@ -118,8 +121,8 @@ static int derive(const struct listeners_context *context, const char *kind,
 {
 	char name[64];
 
-	snprintf(name, sizeof(name), "kubernetes-%s:%s:%lld", kind, transport_names[port->transport],
-		(long long)port->port);
+	snprintf(name, sizeof(name), "kubernetes-%s:%s:%lld", kind,
+		transport_names[port->transport], (long long)port->port);
 	return uuid_derive(context->lb_id, name, ret);
 }
 
@@ -209,7 +212,8 @@ static int make_pool(const struct listeners_context *context, const struct featu
 
 	if (r == 0)
 		r = selection_members(&context->selection, port,
-			features->asks_kube_proxy ? service->health_check_node_port : 0, &members, err);
+			features->asks_kube_proxy ? service->health_check_node_port : 0, &members,
+			err);
 	if (r == 0 && features->monitored)
 		r = make_monitor(context, features, port, index, &monitor);
 	if (r < 0)

@@ -90,8 +90,8 @@ static int read_slices(
 	if (!targets->slices)
 		return -ENOMEM;
 	for (; targets->n_slices < objects->n; targets->n_slices++) {
-		int r = kube_read_slice(objects->list[targets->n_slices],
-			&targets->slices[targets->n_slices], err);
+		int r = kube_read_slice(
+			objects->list[targets->n_slices], &targets->slices[targets->n_slices], err);
 
 		if (r < 0)
 			return r;
@@ -99,8 +99,8 @@ static int read_slices(
 	return 0;
 }
 
-int targets_read(const struct cluster *cluster, struct targets *ret, struct notes *notes,
-	struct error *err)
+int targets_read(
+	const struct cluster *cluster, struct targets *ret, struct notes *notes, struct error *err)
 {
 	const struct kube_objects *nodes = &cluster->objects[KUBE_NODE],
 				  *slices = &cluster->objects[KUBE_ENDPOINT_SLICE];
@@ -132,8 +132,8 @@ static bool is_slice_of(const struct kube_slice *slice, const struct kube_servic
 {
 	const char *namespace = *slice->metadata.namespace ? slice->metadata.namespace : "default";
 
-	return streq_null(kube_label(&slice->metadata, SERVICE_NAME_LABEL),
-		       service->metadata.name) &&
+	return streq_null(
+		       kube_label(&slice->metadata, SERVICE_NAME_LABEL), service->metadata.name) &&
 	       streq(namespace, service->metadata.namespace);
 }
 
@@ -330,8 +330,8 @@ static int64_t port_of(const struct kube_slice *slice, const struct kube_port *p
 	return 0;
 }
 
-/* Without a node port the pods themselves are members, each once: during an update one can be in two
- * slices, and without a family to choose by it is there with an address of each. */
+/* Without a node port the pods themselves are members, each once: during an update one can be in
+ * two slices, and without a family to choose by it is there with an address of each. */
 static int append_pods(
 	const struct selection *selection, const struct kube_port *port, json_t *members)
 {

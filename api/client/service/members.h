@@ -14,7 +14,8 @@
 
 /* What the input holds, read. */
 struct targets {
-	struct kube_node *nodes; /* owned; those that the service controller would hand on, by name */
+	struct kube_node
+		*nodes; /* owned; those that the service controller would hand on, by name */
 	size_t n_nodes;
 	bool nodes_given;
 	struct kube_slice *slices; /* owned */
@@ -24,19 +25,19 @@ struct targets {
 
 #define TARGETS_INIT ((struct targets){0})
 #define _cleanup_targets_ _cleanup_(targets_done)
-int targets_read(const struct cluster *cluster, struct targets *ret, struct notes *notes,
-	struct error *err);
+int targets_read(
+	const struct cluster *cluster, struct targets *ret, struct notes *notes, struct error *err);
 void targets_done(struct targets *targets);
 
 /* What a Service asks of its members. */
 struct selection {
 	const struct targets *targets;
 	const struct kube_service *service;
-	const char *node_selector; /* "" for all; borrowed */
-	const char *subnet_id;     /* NULL: none; borrowed */
-	enum family family;        /* of members' addresses */
-	bool monitored;            /* a node that is not ready is the monitor's matter */
-	bool both_families;        /* of IPVS's members: the VIPs are of both */
+	const char *node_selector;      /* "" for all; borrowed */
+	const char *subnet_id;          /* NULL: none; borrowed */
+	enum family family;             /* of members' addresses */
+	bool monitored;                 /* a node that is not ready is the monitor's matter */
+	bool both_families;             /* of IPVS's members: the VIPs are of both */
 	const struct kube_node **nodes; /* owned */
 	size_t n_nodes;
 };

@@ -121,8 +121,8 @@ void notes_explain(const struct notes *notes, const struct terminal *terminal, s
 	append_left_out(notes, "", out);
 }
 
-void notes_warnings(const struct notes *notes, const struct terminal *terminal,
-	const char *indent, struct text *out)
+void notes_warnings(const struct notes *notes, const struct terminal *terminal, const char *indent,
+	struct text *out)
 {
 	for (size_t i = 0; i < notes->n; i++) {
 		const struct note *note = &notes->list[i];

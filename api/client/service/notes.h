@@ -53,8 +53,8 @@ size_t notes_count(const struct notes *notes, enum note_kind kind);
 /* What is mapped or unused, two lines each. */
 void notes_explain(const struct notes *notes, const struct terminal *terminal, struct text *out);
 /* One line each: "SOURCE: words". */
-void notes_warnings(const struct notes *notes, const struct terminal *terminal,
-	const char *indent, struct text *out);
+void notes_warnings(const struct notes *notes, const struct terminal *terminal, const char *indent,
+	struct text *out);
 /* {"explanation": […], "warnings": […]}, a new reference; NULL: no memory. */
 json_t *notes_to_json(const struct notes *notes);
 

@@ -28,8 +28,8 @@ static bool is_load_balancer(const struct kube_service *service)
 /* "" if it has none. */
 static const char *shared_id(const struct kube_service *service)
 {
-	const json_t *id = json_object_get(service->metadata.annotations,
-		annotation_rows[ANNOTATION_LOAD_BALANCER_ID].name);
+	const json_t *id = json_object_get(
+		service->metadata.annotations, annotation_rows[ANNOTATION_LOAD_BALANCER_ID].name);
 
 	return json_is_string(id) ? json_string_value(id) : "";
 }
@@ -143,7 +143,8 @@ static int check_ports(const struct picked *picked, struct error *err)
 				(long long)service->ports[j].port);
 			if (json_object_get(taken, key))
 				return place_error(&where, ERROR_CONFLICT, err,
-					"another Service that shares the load balancer has %s", key);
+					"another Service that shares the load balancer has %s",
+					key);
 			if (json_object_set_new(taken, key, json_true()) < 0)
 				return -ENOMEM;
 		}
@@ -151,8 +152,8 @@ static int check_ports(const struct picked *picked, struct error *err)
 	return 0;
 }
 
-int pick_services(const struct cluster *cluster, const char *wanted, struct picked *ret,
-	struct error *err)
+int pick_services(
+	const struct cluster *cluster, const char *wanted, struct picked *ret, struct error *err)
 {
 	_cleanup_picked_ struct picked all = PICKED_INIT, picked = PICKED_INIT;
 	const struct kube_service *found = NULL;
@@ -175,8 +176,7 @@ int pick_services(const struct cluster *cluster, const char *wanted, struct pick
 			continue;
 		r = check_usable(service, err);
 		if (r == 0)
-			r = kube_read_service(
-				service->object, &picked.services[picked.n++], err);
+			r = kube_read_service(service->object, &picked.services[picked.n++], err);
 	}
 	if (r == 0)
 		qsort(picked.services, picked.n, sizeof(*picked.services), by_age);

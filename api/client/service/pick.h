@@ -16,6 +16,6 @@ struct picked {
 #define PICKED_INIT ((struct picked){0})
 #define _cleanup_picked_ _cleanup_(picked_done)
 /* "wanted": NAME or NAMESPACE/NAME; NULL: the only one, or the only load balancer. */
-int pick_services(const struct cluster *cluster, const char *wanted, struct picked *ret,
-	struct error *err);
+int pick_services(
+	const struct cluster *cluster, const char *wanted, struct picked *ret, struct error *err);
 void picked_done(struct picked *picked);

@@ -36,8 +36,8 @@ static void append_place(struct text *text, const struct place *where)
 		text_printf(text, "/%zu", where->index);
 }
 
-int place_error(const struct place *where, enum error_code code, struct error *err,
-	const char *format, ...)
+int place_error(
+	const struct place *where, enum error_code code, struct error *err, const char *format, ...)
 {
 	_cleanup_text_ struct text place = TEXT_INIT;
 	_cleanup_free_ char *words = NULL, *pointer = NULL;
@@ -78,8 +78,7 @@ static const char *kind_of(const json_t *json)
 static int wrong_type(
 	const struct place *where, const json_t *json, const char *wanted, struct error *err)
 {
-	return place_error(
-		where, ERROR_INVALID, err, "must be %s, not %s", wanted, kind_of(json));
+	return place_error(where, ERROR_INVALID, err, "must be %s, not %s", wanted, kind_of(json));
 }
 
 static const json_t *get(const json_t *json, const char *name)

@@ -3,7 +3,8 @@
 
 /*
  * Reading foreign JSON so that every complaint says where: the file and a JSON Pointer (RFC 6901)
- * into it. A place is a chain of links on the stack, from the inside out; its last link is the file.
+ * into it. A place is a chain of links on the stack, from the inside out; its last link is the
+ * file.
  *
  * The getters take what is absent or null for not given and leave *ret as it is. Strings are
  * borrowed from the document. A string with a control character, and any value of another type, is

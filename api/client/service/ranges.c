@@ -13,8 +13,7 @@ enum { SHOWN = 8 };
 #define FIELD "spec.loadBalancerSourceRanges"
 
 /* Go's net.ParseCIDR(): a prefix is required. */
-static int read_range(
-	const char *text, const struct place *where, char **ret, struct error *err)
+static int read_range(const char *text, const struct place *where, char **ret, struct error *err)
 {
 	_cleanup_strv_ char **words = NULL;
 	int r = text_split(text, '\n', &words); /* trims */
@@ -60,8 +59,8 @@ static int split(const char *text, char ***ret)
 	return text_split(copy, ',', ret);
 }
 
-static int read_annotation(const struct kube_service *service, const char *text, char ***ret,
-	struct error *err)
+static int read_annotation(
+	const struct kube_service *service, const char *text, char ***ret, struct error *err)
 {
 	const struct place metadata = {service->object->where, "metadata", 0},
 			   list = {&metadata, "annotations", 0},
@@ -74,8 +73,8 @@ static int read_annotation(const struct kube_service *service, const char *text,
 		return r;
 	n = strv_length(words);
 	if (n > LIMIT_CIDRS_PER_LISTENER)
-		return place_error(&where, ERROR_TOO_LARGE, err, "has %zu networks, more than %d", n,
-			LIMIT_CIDRS_PER_LISTENER);
+		return place_error(&where, ERROR_TOO_LARGE, err, "has %zu networks, more than %d",
+			n, LIMIT_CIDRS_PER_LISTENER);
 	cidrs = calloc(n + 1, sizeof(*cidrs));
 	if (!cidrs)
 		return -ENOMEM;
@@ -125,8 +124,8 @@ static int keep_served(const struct kube_service *service, char *const *vips, co
 	return r;
 }
 
-static void note_ranges(char *const *cidrs, char *const *vips, const char *source,
-	struct notes *notes)
+static void note_ranges(
+	char *const *cidrs, char *const *vips, const char *source, struct notes *notes)
 {
 	_cleanup_text_ struct text list = TEXT_INIT;
 	bool found[_FAMILY_MAX] = {false};
@@ -143,8 +142,9 @@ static void note_ranges(char *const *cidrs, char *const *vips, const char *sourc
 		"only clients of these networks may connect; HAProxy enforces it");
 	STRV_FOREACH (vip, vips)
 		if (!found[family_of(*vip)])
-			notes_warn(notes, source, "nobody can connect to %s: none of the networks is %s",
-				*vip, family_names[family_of(*vip)]);
+			notes_warn(notes, source,
+				"nobody can connect to %s: none of the networks is %s", *vip,
+				family_names[family_of(*vip)]);
 }
 
 int ranges_read(const struct kube_service *service, const struct annotation_value *annotation,
@@ -155,8 +155,7 @@ int ranges_read(const struct kube_service *service, const struct annotation_valu
 			   field_where = {&spec, "loadBalancerSourceRanges", 0},
 			   where = {&metadata, "annotations", 0};
 	bool from_field = json_array_size(service->source_ranges) > 0;
-	const char *source =
-		from_field ? FIELD : annotation_rows[ANNOTATION_SOURCE_RANGES].name;
+	const char *source = from_field ? FIELD : annotation_rows[ANNOTATION_SOURCE_RANGES].name;
 	_cleanup_strv_ char **cidrs = NULL;
 	int r;
 
@@ -174,7 +173,8 @@ int ranges_read(const struct kube_service *service, const struct annotation_valu
 	/* An empty list would mean everyone. */
 	if (!cidrs[0])
 		return place_error(from_field ? &field_where : &where, ERROR_INVALID, err,
-			"none of the source ranges is of the load balancer's IP version: nobody could "
+			"none of the source ranges is of the load balancer's IP version: nobody "
+			"could "
 			"connect");
 	note_ranges(cidrs, vips, source, notes);
 	*ret = TAKE_PTR(cidrs);

@@ -19,7 +19,7 @@ struct conversion {
 	struct notes *notes;
 	struct picked picked;
 	struct targets targets;
-	char **vips;   /* NULL: not known */
+	char **vips; /* NULL: not known */
 	char lb_id[37];
 	char lb_name[NAME_SIZE];
 	struct annotation_value values[_ANNOTATION_MAX]; /* of the owner */
@@ -52,11 +52,12 @@ static int check_cluster(const char *cluster, struct error *err)
 	for (size_t i = 0; good && i < length; i++)
 		good = cluster[i] > ' ' && cluster[i] < 0x7f;
 	return good ? 0
-		    : error_set(err, ERROR_INVALID, "--cluster",
+		    : error_set(err, ERROR_INVALID, "--cluster-name",
 			      "must be 1 to %d visible ASCII characters", SERVICE_MAX_CLUSTER_NAME);
 }
 
-/* At most: every port with every node, twice for IPVS with VIPs of both families, or with every pod. */
+/* At most: every port with every node, twice for IPVS with VIPs of both families, or with every
+ * pod. */
 static int check_size(const struct conversion *c, struct error *err)
 {
 	size_t members = 0, listeners = 0, endpoints = 0;
@@ -68,7 +69,7 @@ static int check_size(const struct conversion *c, struct error *err)
 			const struct kube_port *port = &c->picked.services[i].ports[j];
 
 			listeners++;
-			members += port->node_port == 0 ? endpoints
+			members += port->node_port == 0               ? endpoints
 				   : port->transport == TRANSPORT_TCP ? c->targets.n_nodes
 								      : 2 * c->targets.n_nodes;
 		}
@@ -155,6 +156,10 @@ static int add_service(struct conversion *c, size_t index, struct error *err)
 		r = annotations_read(service, false, values, c->notes, err);
 	if (r < 0)
 		return r;
+	/* As OCCM has it: the others' addresses would make it public. */
+	if (index > 0 && values[ANNOTATION_INTERNAL].number)
+		return annotation_error(service, ANNOTATION_INTERNAL, err,
+			"an internal Service cannot share another Service's load balancer");
 	if (index > 0 && *service->load_balancer_ip)
 		notes_unused(c->notes, "spec.loadBalancerIP",
 			"the first Service of a shared load balancer says this for all");
@@ -170,7 +175,7 @@ static int add_service(struct conversion *c, size_t index, struct error *err)
 		.notes = c->notes,
 		.selection = {.targets = &c->targets,
 			.both_families = both,
-			.family = c->vips		  ? family_of(c->vips[0])
+			.family = c->vips               ? family_of(c->vips[0])
 				  : service->n_families ? service->families[0]
 							: FAMILY_ANY},
 	};
@@ -314,7 +319,8 @@ int service_convert(const struct cluster *cluster, const struct service_options 
 	if (r == 0 && notes->failed)
 		r = -ENOMEM;
 	if (r < 0)
-		return err && err->message ? r : error_set_errno(err, r, "cannot convert the Service");
+		return err && err->message ? r
+					   : error_set_errno(err, r, "cannot convert the Service");
 	if (json_dumpb(document, NULL, 0, JSON_COMPACT) > LIMIT_BODY_BYTES)
 		return error_set(err, ERROR_TOO_LARGE, NULL,
 			"the definition is larger than %d bytes", LIMIT_BODY_BYTES);

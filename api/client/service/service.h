@@ -2,8 +2,9 @@
 #pragma once
 
 /*
- * A Kubernetes Service of type LoadBalancer, with the annotations of OCCM (cloud-provider-openstack),
- * as a definition for amphorad: what OCCM would ask of Octavia, in one document.
+ * A Kubernetes Service of type LoadBalancer, with the annotations of OCCM
+ * (cloud-provider-openstack), as a definition for amphorad: what OCCM would ask of Octavia, in one
+ * document.
  *
  * Names are OCCM's. Ids are derived from what OCCM tells objects apart by (a listener is its
  * protocol and port, a member its node), so that the same Service always gives the same objects, in

@@ -59,8 +59,7 @@ static int read_field(const struct kube_service *service, char ***ret, struct er
 	int r = vips ? grammar_address(service->load_balancer_ip, &vips[0]) : -ENOMEM;
 
 	if (r == -EINVAL)
-		return place_error(
-			&where, ERROR_INVALID, err, "must be an IPv4 or IPv6 address");
+		return place_error(&where, ERROR_INVALID, err, "must be an IPv4 or IPv6 address");
 	if (r < 0)
 		return r;
 	if (!has_family(service, family_of(vips[0])))
@@ -120,7 +119,8 @@ static void note_vips(const struct kube_service *service, char *const *vips, boo
 	if (from_option && *service->load_balancer_ip)
 		notes_unused(notes, FIELD, OPTION " says it instead");
 	if (!vips)
-		notes_unused(notes, FIELD, "it is empty, so that amphorad's default_vip_address counts");
+		notes_unused(
+			notes, FIELD, "it is empty, so that amphorad's default_vip_address counts");
 }
 
 int vips_read(const struct kube_service *service, const char *option, struct notes *notes,

@@ -2,9 +2,9 @@
 #pragma once
 
 /*
- * The addresses of the load balancer: those of the command line, else spec.loadBalancerIP, else none,
- * and the agent's own counts. With a Service of both families the first of them is the VIP's, as OCCM
- * has it; the others are additional VIPs, which OCCM does not have.
+ * The addresses of the load balancer: those of the command line, else spec.loadBalancerIP, else
+ * none, and the agent's own counts. With a Service of both families the first of them is the VIP's,
+ * as OCCM has it; the others are additional VIPs, which OCCM does not have.
  */
 
 #include "api/client/service/kubernetes.h"
