@@ -122,12 +122,14 @@ static int remove_members(struct client *client, char *const *arguments, size_t 
 	return status;
 }
 
-static int set_weight(struct client *client, const struct target *pool, const json_t *member, json_int_t weight, bool enable)
+/* "what" is said before the weight. */
+static int set_weight(struct client *client, const struct target *pool, const json_t *member, json_int_t weight,
+	bool enable, const char *what)
 {
 	json_t *fields = json_pack("{s:I}", "weight", weight);
-	char what[WHAT_BYTES];
+	char words[WHAT_BYTES];
 
-	snprintf(what, sizeof(what), "weight %" JSON_INTEGER_FORMAT, weight);
+	snprintf(words, sizeof(words), "%sweight %" JSON_INTEGER_FORMAT, what, weight);
 	/* What was noted when it was drained has served its purpose. */
 	if (fields && member_tagged_weight(member) != WEIGHT_UNKNOWN &&
 		json_object_set_new(fields, "tags", member_tags(member, WEIGHT_UNKNOWN)) < 0) {
@@ -138,7 +140,7 @@ static int set_weight(struct client *client, const struct target *pool, const js
 		json_decref(fields);
 		fields = NULL;
 	}
-	return member_change(client, pool, member, fields, what);
+	return member_change(client, pool, member, fields, words);
 }
 
 static int weigh(struct client *client, char *const *arguments, size_t n_arguments)
@@ -151,7 +153,7 @@ static int weigh(struct client *client, char *const *arguments, size_t n_argumen
 	if (status == CLIENT_OK)
 		status = members_find(client, arguments, n_arguments - 1, &members);
 	for (size_t i = 0; status == CLIENT_OK && i < members.n; i++)
-		status = set_weight(client, &members.pool, members.list[i], weight, false);
+		status = set_weight(client, &members.pool, members.list[i], weight, false, "");
 	return status;
 }
 
@@ -197,7 +199,7 @@ static int enable_one(struct client *client, const struct members *members, cons
 
 	target_append_name(member, &name);
 	if (client->options->weight != WEIGHT_UNKNOWN)
-		return set_weight(client, &members->pool, member, client->options->weight, disabled);
+		return set_weight(client, &members->pool, member, client->options->weight, disabled, "enabled, ");
 	if (weight > 0 && !disabled) {
 		client_remark(client, "member %s is enabled already, its weight is %" JSON_INTEGER_FORMAT,
 			text_peek(&name), weight);
@@ -212,7 +214,8 @@ static int enable_one(struct client *client, const struct members *members, cons
 			text_peek(&name));
 		weight = 1;
 	}
-	return status == CLIENT_OK ? set_weight(client, &members->pool, member, weight, disabled) : status;
+	return status == CLIENT_OK ? set_weight(client, &members->pool, member, weight, disabled, "enabled, ")
+				   : status;
 }
 
 static int enable(struct client *client, char *const *arguments, size_t n_arguments)

@@ -220,6 +220,31 @@ static int wait_for_end(struct client *client, const struct members *members)
 	return run_wait(&wait);
 }
 
+static bool takes_sessions(const json_t *member)
+{
+	return json_integer_value(json_object_get(member, "weight")) > 0 &&
+	       !json_is_false(json_object_get(member, "admin_state_up"));
+}
+
+/* Rarely meant: clients are answered with an error then. */
+static void warn_if_last(struct client *client, const struct members *members)
+{
+	_cleanup_text_ struct text name = TEXT_INIT;
+	json_t *member;
+	size_t i;
+
+	json_array_foreach (json_object_get(members->pool.object, "members"), i, member) {
+		bool drained = false;
+
+		for (size_t j = 0; j < members->n; j++)
+			drained = drained || members->list[j] == member;
+		if (!drained && takes_sessions(member))
+			return;
+	}
+	target_append_name(members->pool.object, &name);
+	client_remark(client, "no member of pool %s takes new sessions any more (amphoractl member enable)", text_peek(&name));
+}
+
 int member_drain(struct client *client, char *const *arguments, size_t n_arguments)
 {
 	_cleanup_members_ struct members members = MEMBERS_INIT;
@@ -234,5 +259,7 @@ int member_drain(struct client *client, char *const *arguments, size_t n_argumen
 	status = members_find(client, arguments, n_arguments, &members);
 	for (size_t i = 0; status == CLIENT_OK && i < members.n; i++)
 		status = drain_one(client, &members.pool, members.list[i]);
+	if (status == CLIENT_OK)
+		warn_if_last(client, &members);
 	return status == CLIENT_OK && client->options->wait ? wait_for_end(client, &members) : status;
 }

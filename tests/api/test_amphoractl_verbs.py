@@ -125,6 +125,8 @@ def test_drain_gives_up_in_time(lb):
     finally:
         terminal.close()
     refused(lb.ctl("member", "drain", "app", "a", "--timeout", "1"), USAGE, "--wait")
+    done = lb.ctl("member", "drain", "app", "b")
+    assert done.returncode == 0 and "no member of pool app takes new sessions" in done.stderr, done
 
 
 def test_enable_gives_the_weight_back(lb):
@@ -135,7 +137,7 @@ def test_enable_gives_the_weight_back(lb):
     lb.ok("member", "drain", "app", "a")
     for weight in range(12):  # more than there are revisions
         lb.ok("member", "weight", "app", "b", str(weight + 2))
-    assert lb.ok("member", "enable", "app", "a") == "member a of pool app: weight 5, runtime\n"
+    assert lb.ok("member", "enable", "app", "a") == "member a of pool app: enabled, weight 5, runtime\n"
     assert (lb.member("a")["weight"], lb.member("a")["tags"]) == (5, ["kept"])
     done = lb.ctl("member", "enable", "app", "a")
     assert done.returncode == 0 and "enabled already" in done.stderr

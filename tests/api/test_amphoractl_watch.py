@@ -123,6 +123,13 @@ def test_agent_restarts(shop, watch):
     shop.agent.start()
     terminal.wait_screen(lambda t: "cannot reach" not in t and cells(t, "a"), "it goes on")
     assert alive(terminal.process.pid)
+    # One that hangs does not keep Ctrl-C from its work.
+    shop.agent.process.send_signal(signal.SIGSTOP)
+    try:
+        terminal.press(" \x03")
+        assert terminal.wait_end() == 0 and terminal.is_restored()
+    finally:
+        shop.agent.process.send_signal(signal.SIGCONT)
 
 
 def test_count(shop, watch):
