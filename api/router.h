@@ -4,7 +4,8 @@
 /*
  * Finds the handler of a request in the one route table (routes.c), before its body is read. 404,
  * 405 with Allow, 413 and 415 are answered from here. HEAD is answered as GET. The prefix /v2.0/ is
- * /v2/, a trailing slash is ignored and leading slashes are taken as one.
+ * /v2/, and "lbaas" may be left out, as with Octavia (octavia/api/v2/controllers/__init__.py; gophercloud
+ * asks for quotas so). A trailing slash is ignored and leading slashes are taken as one.
  *
  * The path is matched as sent, segment by segment, and nothing is ever resolved: a "." or ".."
  * segment, in whatever encoding, belongs to no route, and neither does an encoded literal

@@ -32,6 +32,13 @@ def test_versions(agent):
     agent.get("/v2").expect(200)
 
 
+def test_without_lbaas(agent):
+    """gophercloud asks for quotas below /v2.0 itself, where Octavia has everything, too."""
+    assert agent.get("/v2.0/quotas/abc").expect(200).json == agent.get("/v2/lbaas/quotas/abc").json
+    assert agent.get("/v2/loadbalancers").expect(200).json == {"loadbalancers": [], "loadbalancers_links": []}
+    agent.get("/v2/octavia/loadbalancers").expect(404)
+
+
 def test_providers(agent):
     providers = agent.get("/v2/lbaas/providers").expect(200).json
     assert {provider["name"] for provider in providers["providers"]} == {"amphorad", "amphora", "octavia"}

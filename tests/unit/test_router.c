@@ -82,6 +82,8 @@ static void test_finds(void **state _unused_)
 	assert_pattern("GET", "///v2/lbaas/things", "/v2/lbaas/things");
 	assert_pattern("POST", "/v2.0/lbaas/things", "/v2/lbaas/things");
 	assert_pattern("GET", "/v2.0/lbaas/things/7/", "/v2/lbaas/things/{id}");
+	assert_pattern("GET", "/v2.0/things/7", "/v2/lbaas/things/{id}");
+	assert_pattern("GET", "/v2/things/lbaas/parts/lbaas", "/v2/lbaas/things/{id}/parts/{part}");
 	assert_pattern("PUT", "/1.0/things/7/special", "/1.0/things/{id}/special");
 	assert_pattern("PUT", "/1.0/things/7/start", "/1.0/things/{id}/{action}");
 }
@@ -92,7 +94,7 @@ static void test_unknown(void **state _unused_)
 		"/v2/lbaas/things/7/parts", "/v2/lbaas/things/7/8", "/v2/lbaas//things",
 		"/v2/lbaas/things//", "/v2/lbaas/things//parts/1", "/v2.0", "/v2.1/lbaas/things",
 		"/lbaas/v2.0/things", "/v2/lbaas/things?x", "/V2/lbaas/things", "*",
-		"/v2/lbaas/v2.0", "//%2f"};
+		"/v2/lbaas/v2.0", "//%2f", "/things", "/v2/lbaas/lbaas/things", "/v2//things"};
 
 	for (size_t i = 0; i < ELEMENTSOF(paths); i++)
 		assert_refused("GET", paths[i], ERROR_NOT_FOUND);
