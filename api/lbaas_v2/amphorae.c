@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <gnutls/x509.h>
 #include <string.h>
-#include <time.h>
 
 #include "agent/base/fileio.h"
 #include "agent/base/text.h"
@@ -33,16 +32,6 @@ static int read_id(const struct request *request, char ret[static UUID_SIZE], st
 	return r < 0 ? error_set_errno(err, r, "the id of this machine") : 0;
 }
 
-static json_t *time_json(time_t value)
-{
-	char text[sizeof("-2147481748-01-31T23:59:59")];
-	struct tm tm;
-
-	if (value <= 0 || !gmtime_r(&value, &tm) || strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm) == 0)
-		return json_null();
-	return json_string(text);
-}
-
 /* The end of this agent's certificate; null without one. */
 static json_t *expiration(const char *file)
 {
@@ -61,7 +50,7 @@ static json_t *expiration(const char *file)
 		gnutls_x509_crt_deinit(certificate);
 	}
 	explicit_bzero(pem, length); /* the key stands in the same file */
-	return time_json(value);
+	return lbaas_time_json(value);
 }
 
 /* The load balancer that an amphora has under Octavia. On its own it may have several, and then none stands for all. */
@@ -154,19 +143,17 @@ static int add_stats(const struct request *request, struct instance *instance, c
 	r = targets_snapshot(request->agent, instance, 0, &snapshot, err);
 	if (r < 0)
 		return r;
-	for (size_t i = 0; i < snapshot->n_listeners; i++) {
+	for (size_t i = 0; r == 0 && i < snapshot->n_listeners; i++) {
 		const struct listener_health *listener = &snapshot->listeners[i];
-		json_t *stats = json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I}", "id", amphora_id, "loadbalancer_id",
-			instance->id, "listener_id", listener->id, "bytes_in", (json_int_t)listener->totals.bytes_in,
-			"bytes_out", (json_int_t)listener->totals.bytes_out, "active_connections",
-			(json_int_t)listener->current_connections, "total_connections",
-			(json_int_t)listener->totals.total_connections, "request_errors",
-			(json_int_t)listener->totals.request_errors);
+		json_t *stats = lbaas_totals_json(&listener->totals, listener->current_connections, amphora_id);
 
-		if (json_array_append_new(list, stats) < 0)
-			return error_set_errno(err, -ENOMEM, "statistics");
+		if (json_object_set_new(stats, "loadbalancer_id", json_string(instance->id)) < 0 ||
+			json_object_set_new(stats, "listener_id", json_string(listener->id)) < 0 ||
+			json_array_append(list, stats) < 0)
+			r = error_set_errno(err, -ENOMEM, "statistics");
+		json_decref(stats);
 	}
-	return 0;
+	return r;
 }
 
 int lbaas_get_amphora_stats(const struct request *request, struct response *response, struct error *err)

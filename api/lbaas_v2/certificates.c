@@ -12,8 +12,7 @@
  * Certificates of definitions, by name. Nothing here reads a key: the store gives away what a certificate says of itself.
  */
 
-/* Octavia's form of times. */
-static json_t *time_json(int64_t time_s)
+json_t *lbaas_time_json(int64_t time_s)
 {
 	time_t value = (time_t)time_s;
 	char text[sizeof("-2147481748-01-31T23:59:59")];
@@ -74,7 +73,7 @@ static json_t *certificate_json(const struct certificate_info *info, const json_
 	return json_pack("{s:s, s:s, s:s?, s:s?, s:o, s:s?, s:s?, s:o, s:o, s:s, s:I, s:o}", "name", info->name, "type",
 		certificate_kind_names[info->kind], "subject", info->subject, "issuer", info->issuer, "dns_names",
 		strings(info->dns_names), "key_type", info->key_type, "serial", info->serial, "not_before",
-		time_json(info->not_before_s), "not_after", time_json(info->not_after_s), "sha256", info->sha256, "count",
+		lbaas_time_json(info->not_before_s), "not_after", lbaas_time_json(info->not_after_s), "sha256", info->sha256, "count",
 		(json_int_t)info->n_certificates, "used_by", used_by ? json_incref(used_by) : json_array());
 }
 

@@ -88,3 +88,9 @@ int lbaas_find_owner(const struct request *request, enum tree_kind kind, const c
 
 /* Deletes the load balancer that the path names, at that revision (-1: at any), and answers. */
 int lbaas_delete_whole(const struct request *request, int64_t if_match, struct response *response, struct error *err);
+
+/* A time in Octavia's form; null for none. */
+json_t *lbaas_time_json(int64_t time_s);
+/* What was counted of a listener or of several, under an id or none. NULL without memory. */
+struct listener_totals;
+json_t *lbaas_totals_json(const struct listener_totals *totals, int64_t active, const char *id);

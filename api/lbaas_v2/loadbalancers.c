@@ -189,7 +189,7 @@ int lbaas_get_status(const struct request *request, struct response *response, s
 	return r < 0 ? error_set_errno(err, r, "status") : response_set_json(response, 200, tree);
 }
 
-static json_t *totals_json(const struct listener_totals *totals, int64_t active, const char *id)
+json_t *lbaas_totals_json(const struct listener_totals *totals, int64_t active, const char *id)
 {
 	return json_pack("{s:s*, s:I, s:I, s:I, s:I, s:I}", "id", id, "bytes_in", (json_int_t)totals->bytes_in,
 		"bytes_out", (json_int_t)totals->bytes_out, "active_connections", (json_int_t)active,
@@ -221,9 +221,9 @@ int lbaas_get_stats(const struct request *request, struct response *response, st
 		sum.request_errors += listener->totals.request_errors;
 		active += listener->current_connections;
 		json_array_append_new(
-			listeners, totals_json(&listener->totals, listener->current_connections, listener->id));
+			listeners, lbaas_totals_json(&listener->totals, listener->current_connections, listener->id));
 	}
-	body = json_pack("{s:o, s:O}", "stats", totals_json(&sum, active, NULL), "listeners", listeners);
+	body = json_pack("{s:o, s:O}", "stats", lbaas_totals_json(&sum, active, NULL), "listeners", listeners);
 	return body ? response_set_json(response, 200, body) : error_set_errno(err, -ENOMEM, "statistics");
 }
 
@@ -244,6 +244,6 @@ int lbaas_get_listener_stats(const struct request *request, struct response *res
 	/* Of one that does not run nothing was ever counted. */
 	listener = snapshot_find_listener(snapshot, request->parameters[0]);
 	body = json_pack("{s:o}", "stats",
-		totals_json(listener ? &listener->totals : &nothing, listener ? listener->current_connections : 0, NULL));
+		lbaas_totals_json(listener ? &listener->totals : &nothing, listener ? listener->current_connections : 0, NULL));
 	return body ? response_set_json(response, 200, body) : error_set_errno(err, -ENOMEM, "statistics");
 }

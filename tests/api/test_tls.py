@@ -16,7 +16,7 @@ import pytest
 from amphora import new_id
 from octavia_driver import (Connection, amp, client_context,  # noqa: F401
     make_amphora, remote, tls_door)
-from pki import CLIENT, DAY, SERVER, Authority
+from pki import CLIENT, DAY, SERVER, Authority, x509
 from processes import wait_for
 
 CURL, OPENSSL = shutil.which("curl"), shutil.which("openssl")
@@ -364,3 +364,15 @@ def test_tls_versions_are_negotiated(amp):
         connection = amp.connect(version=version)
         assert connection.socket.version() == name
         connection.close()
+
+
+def test_links_and_the_amphora_over_tls(amp):
+    """Links lead back through the door that was taken, and the amphora says how long its certificate is good."""
+    versions = amp.rest("GET", "/").expect(200).json.get("versions")
+    if versions is None:
+        pytest.skip("Octavia's own agent has no such API")
+    assert versions[-1]["links"][0]["href"] == "https://amphora/v2"
+    found = amp.rest("GET", "/v2/octavia/amphorae?limit=1").expect(200).json
+    assert found["amphorae_links"][0]["href"].startswith("https://amphora/v2/octavia/amphorae?limit=1&marker=")
+    certificate = x509.load_pem_x509_certificate(amp.server_pair.certificate.encode())
+    assert [a["cert_expiration"] for a in found["amphorae"]] == [certificate.not_valid_after.isoformat(timespec="seconds")]
