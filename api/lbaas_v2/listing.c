@@ -227,44 +227,41 @@ static int make_page(const struct listing_type *type, const struct listing_query
 	return 0;
 }
 
-/* Whether a comma-separated list has a name. */
-static bool names(const char *list, const char *name)
+/* The names in all "fields" of the query, as the keys of an object; NULL if there is none. */
+static int read_fields(const struct request *request, json_t **ret)
 {
-	size_t length = strlen(name);
-
-	for (;; list++) {
-		size_t n = strcspn(list, ",");
-
-		if (n == length && memcmp(list, name, n) == 0)
-			return true;
-		list += n;
-		if (!*list)
-			return false;
-	}
-}
-
-static bool is_wanted(const struct request *request, const char *field)
-{
+	json_auto_t *fields = NULL;
 	const char *name, *value;
 
-	for (size_t position = 0; request_query_next(request, &position, &name, &value);)
-		if (streq(name, "fields") && names(value, field))
-			return true;
-	return false;
+	for (size_t position = 0; request_query_next(request, &position, &name, &value);) {
+		_cleanup_strv_ char **parts = NULL;
+
+		if (!streq(name, "fields"))
+			continue;
+		if (!fields)
+			fields = json_object();
+		if (!fields || text_split(value, ',', &parts) < 0)
+			return -ENOMEM;
+		STRV_FOREACH(part, parts)
+			if (json_object_set_new(fields, *part, json_true()) < 0)
+				return -ENOMEM;
+	}
+	*ret = TAKE_PTR(fields);
+	return 0;
 }
 
-/* The object with the fields that the query names; a new reference. */
-static json_t *choose_fields(const struct request *request, json_t *object)
+/* The object with these fields, or all of it; a new reference. */
+static json_t *choose_fields(const json_t *fields, json_t *object)
 {
 	json_auto_t *chosen = NULL;
 	const char *name;
 	json_t *value;
 
-	if (!request_query(request, "fields"))
+	if (!fields)
 		return json_incref(object);
 	chosen = json_object();
 	json_object_foreach(object, name, value)
-		if (is_wanted(request, name) && json_object_set(chosen, name, value) < 0)
+		if (json_object_get(fields, name) && json_object_set(chosen, name, value) < 0)
 			return NULL;
 	return TAKE_PTR(chosen);
 }
@@ -330,10 +327,12 @@ static int add_links(const struct request *request, const struct listing_type *t
 static int make_body(const struct request *request, const struct listing_type *type, const struct listing_query *query,
 	const struct page *page, json_t **ret)
 {
-	json_auto_t *body = json_object(), *list = json_array();
+	json_auto_t *body = json_object(), *list = json_array(), *fields = NULL;
 
+	if (read_fields(request, &fields) < 0)
+		return -ENOMEM;
 	for (size_t i = 0; i < page->n; i++)
-		if (json_array_append_new(list, choose_fields(request, page->objects[i])) < 0)
+		if (json_array_append_new(list, choose_fields(fields, page->objects[i])) < 0)
 			return -ENOMEM;
 	if (json_object_set(body, type->collection, list) < 0)
 		return -ENOMEM;
@@ -378,10 +377,11 @@ int listing_answer(const struct request *request, const char *name, json_t *obje
 int listing_answer_one(const struct request *request, const char *name, json_t *object, struct response *response,
 	struct error *err)
 {
-	json_auto_t *whole = object;
-	json_t *chosen = whole ? choose_fields(request, whole) : NULL;
-	json_t *body = chosen ? json_pack("{s:o}", name, chosen) : NULL;
+	json_auto_t *whole = object, *fields = NULL;
+	json_t *chosen, *body;
 
+	chosen = whole && read_fields(request, &fields) == 0 ? choose_fields(fields, whole) : NULL;
+	body = chosen ? json_pack("{s:o}", name, chosen) : NULL;
 	if (!body || response_set_json(response, 200, body) < 0)
 		return error_set_errno(err, -ENOMEM, "%s", name);
 	return 0;

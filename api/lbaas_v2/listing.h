@@ -5,8 +5,8 @@
  * Lists of the load-balancing API: filters, sorting, pages and fields, the same for every collection.
  *
  * A handler makes the objects of its collection as they are, all of them, and ends in listing_answer(). What a
- * collection can be asked for stands in its struct listing_type, made of the field tables of the object model and of what
- * a reply has beyond them.
+ * collection can be asked for stands in listing_types: the field tables of the object model, and what a reply has beyond
+ * them.
  *
  * Query parameters, as Octavia takes them (octavia/api/common/pagination.py):
  * - NAME=VALUE for any field: objects whose field is exactly that. A repeated NAME is met by any of its values, a list by
@@ -18,9 +18,9 @@
  *   before it. No limit, 0 or "infinite" is all of them.
  * - fields=NAME, repeated or comma-separated: these fields only. Unknown ones are left out.
  *
- * Beside the list stands NAME_links with "next" for a full page and "previous" after a marker. Where Octavia's links
- * differ: they forget the filters and fields, ours keep them; without a limit there is no next page; and a reversed page
- * has the objects right before the marker, not the first ones of the collection.
+ * Beside the list stands NAME_links with "next" for a full page and "previous" after a marker. Octavia's links forget the
+ * filters and fields, ours keep them; its reversed pages begin with the first object of the collection, ours end right before
+ * the marker; and where it ends every page after 1000 objects, ours has as many as are asked for.
  *
  * Anything else is ERROR_INVALID in Octavia's words.
  */

@@ -5,6 +5,10 @@
 #include <strings.h>
 
 #include "agent/base/text.h"
+#include "agent/definition/limits.h"
+
+/* Each is compared with each tag of each object. */
+enum { LIMIT_QUERY_TAGS = 2 * LIMIT_TAGS };
 
 /* Errors are in the words of octavia/common/exceptions.py. */
 
@@ -121,6 +125,8 @@ static int add_tags(struct listing_query *query, const struct listing_type *type
 	for (;;) {
 		size_t length = strcspn(value, ",");
 
+		if (query->n_tags == LIMIT_QUERY_TAGS)
+			return error_set(err, ERROR_INVALID, NULL, "the query has more than %d tags", LIMIT_QUERY_TAGS);
 		if (!APPEND(query->tags, query->n_tags, {filter, value, length}))
 			return error_set_errno(err, -ENOMEM, "tags");
 		if (!value[length])

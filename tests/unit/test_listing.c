@@ -330,6 +330,9 @@ static void test_refused(void **state _unused_)
 	assert_refused("pools", "sort_key=name&sort_dir=up", "Supplied sort direction 'up' is not valid.");
 	assert_refused("pools", "sort_key=name&sort_dir=,", "Supplied sort direction '' is not valid.");
 	assert_refused("pools", "page_reverse=perhaps", "page_reverse: 'perhaps' is neither true nor false");
+	assert_refused("pools",
+		"tags=,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,&not-tags=,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,",
+		"the query has more than 100 tags");
 	/* Longer than any name: cut in the message, compared as a whole. */
 	assert_refused("pools", "sort=nameeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee",
 		"Supplied sort key 'nameeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee' is not valid.");
