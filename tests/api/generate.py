@@ -47,8 +47,12 @@ class Generator:
             return st.just(schema["const"])
         if "enum" in schema:
             return st.sampled_from([value for value in schema["enum"] if value not in WITHOUT_LVS])
+        if "anyOf" in schema and "properties" in schema:
+            whole = {key: value for key, value in schema.items() if key != "anyOf"}
+            return st.one_of([self.of_object({**whole, "required": whole.get("required", []) + option["required"]})
+                for option in schema["anyOf"]])
         if "anyOf" in schema:
-            options = [option for option in schema["anyOf"]]
+            options = schema["anyOf"]
             if all("format" in option for option in options):
                 return st.sampled_from(["127.0.0.1", "192.0.2.7", "2001:db8::7"])
             return st.one_of([self.values(option, name) for option in options])

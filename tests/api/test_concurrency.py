@@ -73,16 +73,16 @@ class Client(threading.Thread):
 
     def change_pool(self):
         pool_id = self.random.choice(list(self.pools))
-        fields = {"description": f"{self.random.random()}", "lb_algorithm": self.random.choice(["ROUND_ROBIN", "LEAST_CONNECTIONS"])}
+        fields = {"description": f"{self.random.random()}",
+            "lb_algorithm": self.random.choice(["ROUND_ROBIN", "LEAST_CONNECTIONS"])}
         self.done(self.pools, self.api.update(f"pools/{pool_id}", **fields), **fields)
 
     def add_listener(self):
         # One that needs a port that nobody else has, with a policy and its rule in the same step.
-        fields = {"protocol_port": 20000 + self.number * 500 + self.changes, "default_pool_id": self.any_pool(), "connection_limit": 100}
+        port = 20000 + self.number * 500 + self.changes
+        fields = {"default_pool_id": self.any_pool(), "connection_limit": 100}
         policy = {"action": "REJECT", "rules": [{"type": "PATH", "compare_type": "EQUAL_TO", "value": f"/{self.number}"}]}
-        listener = self.api.listener(self.lb, fields["protocol_port"], l7policies=[policy], **{k: v for k, v in fields.items()
-            if k != "protocol_port"})
-        self.done(self.listeners, listener, **fields)
+        self.done(self.listeners, self.api.listener(self.lb, port, l7policies=[policy], **fields), protocol_port=port, **fields)
 
     def change_listener(self):
         if self.listeners:
@@ -99,7 +99,8 @@ class Client(threading.Thread):
 
     def add_member(self):
         pool_id = self.any_pool()
-        fields = {"name": f"m{self.changes}", "weight": self.random.randrange(1, 257), "tags": [str(self.number)], **self.address()}
+        fields = {"name": f"m{self.changes}", "weight": self.random.randrange(1, 257), "tags": [str(self.number)],
+            **self.address()}
         self.done(self.members, self.api.create(f"pools/{pool_id}/members", **fields), **fields)
         self.members[list(self.members)[-1]]["pool"] = pool_id
 

@@ -275,6 +275,23 @@ def test_objects_are_the_field_tables(api, tables, kind):
         (required | PARENTS.get(kind, set()) if kind != "pool" else required) - ({"action"} if kind == "l7policy" else set())
 
 
+@pytest.mark.parametrize("schema, field, wrong", [("LoadBalancerDefinition", "provider", "haproxy"),
+    ("HealthMonitorDefinition", "http_method", "get")])
+def test_choices_that_are_no_table(running, api, schema, field, wrong):
+    """Strings of which the agent knows a few, by a function of its own."""
+    def answer(value):
+        monitor = {"type": "HTTP", "delay": 5, "timeout": 3, "max_retries": 2}
+        pool = {"name": "web", "protocol": "HTTP", "lb_algorithm": "ROUND_ROBIN", "healthmonitor": monitor}
+        body = {"loadbalancer": {"name": "choices", "pools": [pool]}}
+        (monitor if field == "http_method" else body["loadbalancer"])[field] = value
+        return running.put(new_id(), body, "?dry_run=true")
+    choices = api.document["components"]["schemas"][schema]["properties"][field]["enum"]
+    for choice in choices:
+        answer(choice).expect(200)
+    fault = answer(wrong).expect(400).fault
+    assert fault.endswith("must be one of " + ", ".join(choices)), fault
+
+
 # The comparison sees a difference
 
 
