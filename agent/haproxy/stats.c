@@ -63,24 +63,26 @@ static int broken(const struct parser *parser, const char *what, struct error *e
 static int read_field(struct parser *parser, char **ret_field)
 {
 	char *p = parser->p, *out = p, *field = p;
-	bool quoted = p < parser->end && *p == '"';
 	char separator;
 
-	if (quoted)
-		p++;
-	for (; p < parser->end; p++) {
-		if (quoted && *p == '"') {
-			if (p + 1 == parser->end || p[1] != '"') {
-				p++;
-				break;
-			}
+	if (p == parser->end || *p != '"') {
+		/* Nearly all of them, and nothing to copy. */
+		while (p < parser->end && *p != ',' && *p != '\n')
 			p++;
-		} else if (!quoted && (*p == ',' || *p == '\n')) {
-			break;
-		} else if (*p == '\n') {
-			parser->next_line++;
+		out = p;
+	} else {
+		for (p++; p < parser->end; p++) {
+			if (*p == '"') {
+				if (p + 1 == parser->end || p[1] != '"') {
+					p++;
+					break;
+				}
+				p++;
+			} else if (*p == '\n') {
+				parser->next_line++;
+			}
+			*out++ = *p;
 		}
-		*out++ = *p;
 	}
 	if (p == parser->end || (*p != ',' && *p != '\n'))
 		return -EBADMSG;
