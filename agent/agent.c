@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <grp.h>
+#include <malloc.h>
 #include <pwd.h>
 #include <signal.h>
 #include <string.h>
@@ -26,6 +27,7 @@ enum {
 	STOP_OTHER_TIMEOUT_MS = 60000,
 	STOP_HAPROXY_GRACEFUL_MS = 0,
 	LOOK_AFTER_INTERVAL_MS = 10000,
+	FREE_MEMORY_MAX = 512 * 1024, /* bytes that the allocator may keep */
 };
 
 /* Rules that need more than the option table knows. */
@@ -458,11 +460,21 @@ int agent_reconfigure(struct agent *agent, const char *replacement, size_t lengt
 	return 0;
 }
 
+/* What a large request left goes back to the machine: it may be the last one for weeks. */
+static void trim_memory(void)
+{
+	struct mallinfo2 memory = mallinfo2();
+
+	if (memory.fordblks > FREE_MEMORY_MAX)
+		malloc_trim(0);
+}
+
 static void *look_after(void *userdata)
 {
 	struct agent *agent = userdata;
 
 	registry_look_after(agent->registry);
+	trim_memory();
 	__atomic_store_n(&agent->looks_after, false, __ATOMIC_RELEASE);
 	return NULL;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <config.h>
 
+#include <malloc.h>
 #include <signal.h>
 #include <string.h>
 #include <systemd/sd-daemon.h>
@@ -18,6 +19,7 @@
 /* amphorad: options, wiring, event loop. */
 
 enum {
+	ARENAS = 2,
 	STOP_GRACE_MS = 10000,
 	STATUS_INTERVAL_US = 5 * 1000 * 1000,
 	IDLE_TIMEOUT_S = 60,
@@ -257,6 +259,8 @@ static int run(struct daemon *daemon, struct config *config, struct error *err)
 	int r;
 
 	block_signals();
+	/* Threads take turns with few arenas: what one has freed serves the next (mallopt(3)). */
+	mallopt(M_ARENA_MAX, ARENAS);
 	/* Before any HAProxy is started: a mistake here must have no effect. */
 	r = for_each_address(config, NULL, NULL, err);
 	if (r == 0)

@@ -12,13 +12,19 @@
 
 /* Words of a checked server may be in HAProxy's: only printable ASCII leaves here, so that it can
  * be JSON. */
+static void make_printable(char *string)
+{
+	for (char *c = string; *c; c++)
+		if ((unsigned char)*c < 0x20 || (unsigned char)*c > 0x7e)
+			*c = '?';
+}
+
 static char *copy_printable(const char *string)
 {
 	char *copy = strdup(string);
 
-	for (char *c = copy; c && *c; c++)
-		if ((unsigned char)*c < 0x20 || (unsigned char)*c > 0x7e)
-			*c = '?';
+	if (copy)
+		make_printable(copy);
 	return copy;
 }
 
@@ -62,7 +68,6 @@ static int member_from_row(const struct stats_row *row, struct member_health *re
 {
 	const char *check = text_after_prefix(row->check_status, "* "); /* a check is under way */
 	const char *status = row->status;
-	_cleanup_free_ char *reason = NULL;
 
 	if (!check)
 		check = row->check_status;
@@ -72,12 +77,13 @@ static int member_from_row(const struct stats_row *row, struct member_health *re
 
 	ret->id = copy_printable(row->name);
 	ret->status = copy_printable(status);
-	if (asprintf(&reason, "%s%s%s", check, *check && *row->last_check ? ": " : "",
-		    row->last_check) < 0) {
-		reason = NULL;
-		return -ENOMEM;
+	if (!*check || !*row->last_check) {
+		ret->reason = copy_printable(*check ? check : row->last_check);
+	} else if (asprintf(&ret->reason, "%s: %s", check, row->last_check) < 0) {
+		ret->reason = NULL;
+	} else {
+		make_printable(ret->reason);
 	}
-	ret->reason = copy_printable(reason);
 	return ret->id && ret->status && ret->reason ? 0 : -ENOMEM;
 }
 
@@ -382,9 +388,12 @@ void snapshot_log_changes(const struct health_snapshot *before, const struct hea
 			const struct member_health *member = &pool->members[j];
 			const struct member_health *was =
 				pool_health_find_member_near(earlier, member->id, &position);
-			const char *word = member_status_word(member->status);
+			const char *word;
 
-			if (!was || streq(member_status_word(was->status), word))
+			if (!was || streq(was->status, member->status))
+				continue;
+			word = member_status_word(member->status);
+			if (streq(member_status_word(was->status), word))
 				continue;
 			log_line(streq(word, "DOWN") ? LOG_WARNING : LOG_NOTICE,
 				&(const struct log_fields){

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """amphorad beside Octavia's own agent (Debian's octavia-agent), each in machines of namespaces that the same process 1
-starts, turn by turn in one run. `make bench` runs it and prints a table; the last column is amphorad's part of the other."""
+starts, turn by turn in one run. `make bench-agents` runs it and prints a table; the last column is amphorad's part of the other."""
 
 import argparse
 import json
@@ -201,7 +201,7 @@ def main():
     parser.add_argument("--uploads", type=int, default=30)
     parser.add_argument("--reloads", type=int, default=20)
     parser.add_argument("--beats", type=int, default=15, help="heartbeats, one a second")
-    parser.add_argument("--settle", type=float, default=4, help="seconds before memory is looked at")
+    parser.add_argument("--settle", type=float, default=12, help="seconds of rest before memory is looked at")
     parser.add_argument("--json", type=pathlib.Path, help="also write the figures here")
     options = parser.parse_args()
     if os.geteuid() != 0:
