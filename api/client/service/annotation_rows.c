@@ -30,11 +30,12 @@ static const char *check_certificate(const char *value)
 		OCCM_PREFIX "timeout-" words, ANNOTATION_INTEGER, ANNOTATION_TCP_ONLY,    \
 			"listener timeout_" field, explained, .maximum = LIMIT_TIMEOUT_MS \
 	}
-#define MONITOR(words, field, most, default_value, explained)                                     \
-	{                                                                                         \
-		OCCM_PREFIX "health-monitor-" words, ANNOTATION_INTEGER,                          \
-			.target = "healthmonitor " field, .explanation = explained, .minimum = 1, \
-			.maximum = (most), .standard = (default_value)                            \
+#define MONITOR(words, field, most, default_value, explained)                            \
+	{                                                                                \
+		.name = OCCM_PREFIX "health-monitor-" words, .kind = ANNOTATION_INTEGER, \
+		.flags = ANNOTATION_EXPLAINED_LATER, .target = "healthmonitor " field,   \
+		.explanation = explained, .minimum = 1, .maximum = (most),               \
+		.standard = (default_value)                                              \
 	}
 #define KEPT_UUID(words, object_field, more_flags, explained)                   \
 	{                                                                       \
@@ -51,17 +52,18 @@ static const char *check_certificate(const char *value)
 
 const struct annotation_row annotation_rows[_ANNOTATION_MAX] = {
 	[ANNOTATION_PROXY_PROTOCOL] = {OCCM_PREFIX "proxy-protocol", ANNOTATION_WORD,
-		ANNOTATION_TCP_ONLY, "pool protocol",
+		ANNOTATION_TCP_ONLY | ANNOTATION_EXPLAINED_LATER, "pool protocol",
 		"each member gets the client's address in a PROXY header (\"true\" and \"v1\" mean "
 		"version 1); the listener stays TCP",
 		.words = proxy_protocol_words},
 	[ANNOTATION_X_FORWARDED_FOR] = {OCCM_PREFIX "x-forwarded-for", ANNOTATION_BOOL,
-		ANNOTATION_TCP_ONLY, "listener insert_headers",
+		ANNOTATION_TCP_ONLY | ANNOTATION_EXPLAINED_LATER, "listener insert_headers",
 		.explanation =
 			"the client's address goes to the members as a header, which takes a "
 			"listener and a pool that speak HTTP"},
 	[ANNOTATION_TLS_CONTAINER] = {OCCM_PREFIX "default-tls-container-ref", ANNOTATION_TEXT,
-		ANNOTATION_TCP_ONLY, "listener default_tls_container_ref",
+		ANNOTATION_TCP_ONLY | ANNOTATION_EXPLAINED_LATER,
+		"listener default_tls_container_ref",
 		"TLS ends at the listener, with the certificate that amphorad stores under the "
 		"last segment of the reference",
 		.check = check_certificate},
@@ -71,7 +73,7 @@ const struct annotation_row annotation_rows[_ANNOTATION_MAX] = {
 			       "many as amphorad's configuration says)",
 		.minimum = -1, .maximum = 1000000, .standard = -1},
 	[ANNOTATION_LB_METHOD] = {OCCM_PREFIX "lb-method", ANNOTATION_WORD,
-		.target = "pool lb_algorithm",
+		ANNOTATION_EXPLAINED_LATER, .target = "pool lb_algorithm",
 		.explanation = "it says how connections are spread over the members",
 		.words = lb_methods},
 	[ANNOTATION_TIMEOUT_CLIENT_DATA] = TIMEOUT(
@@ -83,7 +85,7 @@ const struct annotation_row annotation_rows[_ANNOTATION_MAX] = {
 	[ANNOTATION_TIMEOUT_TCP_INSPECT] = TIMEOUT("tcp-inspect", "tcp_inspect",
 		"the first bytes of a connection are waited for that many milliseconds"),
 	[ANNOTATION_ENABLE_MONITOR] = {OCCM_PREFIX "enable-health-monitor", ANNOTATION_BOOL,
-		.target = "pool healthmonitor",
+		ANNOTATION_EXPLAINED_LATER, .target = "pool healthmonitor",
 		.explanation = "it says whether members are checked"},
 	[ANNOTATION_MONITOR_DELAY] =
 		MONITOR("delay", "delay", 86400, 5, "it is the time between checks, in seconds"),
@@ -94,19 +96,20 @@ const struct annotation_row annotation_rows[_ANNOTATION_MAX] = {
 	[ANNOTATION_MONITOR_MAX_RETRIES_DOWN] = MONITOR("max-retries-down", "max_retries_down", 10,
 		3, "it is how many failed checks in a row take a member out"),
 	[ANNOTATION_SOURCE_RANGES] = {"service.beta.kubernetes.io/load-balancer-source-ranges",
-		ANNOTATION_TEXT, .target = "listener allowed_cidrs",
+		ANNOTATION_TEXT, ANNOTATION_EXPLAINED_LATER, .target = "listener allowed_cidrs",
 		.explanation = "only clients of these networks may connect; it counts where "
 			       "spec.loadBalancerSourceRanges is empty"},
 	[ANNOTATION_NODE_SELECTOR] = {OCCM_PREFIX "node-selector", ANNOTATION_TEXT,
-		.target = "pool members",
+		ANNOTATION_EXPLAINED_LATER, .target = "pool members",
 		.explanation = "only nodes with all of these labels are members"},
 	[ANNOTATION_LOAD_BALANCER_ID] = KEPT_UUID("load-balancer-id", "loadbalancer id", 0,
 		"OCCM keeps the id of the load balancer there; Services with the same id share it, "
 		"and all of them must be in the input"),
 	[ANNOTATION_NETWORK_ID] = KEPT_UUID("network-id", "loadbalancer vip_network_id",
-		ANNOTATION_OF_OWNER, "it is kept and shown; amphorad plugs no ports"),
+		ANNOTATION_OF_OWNER | ANNOTATION_EXPLAINED_LATER,
+		"it is kept and shown; amphorad plugs no ports"),
 	[ANNOTATION_SUBNET_ID] = KEPT_UUID("subnet-id", "loadbalancer vip_subnet_id",
-		ANNOTATION_OF_OWNER,
+		ANNOTATION_OF_OWNER | ANNOTATION_EXPLAINED_LATER,
 		"it is kept and shown, also as the members' unless member-subnet-id is given"),
 	[ANNOTATION_MEMBER_SUBNET_ID] = KEPT_UUID("member-subnet-id", "member subnet_id", 0,
 		"it is kept and shown; amphorad plugs no ports"),

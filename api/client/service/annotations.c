@@ -131,29 +131,6 @@ static int read_value(const struct kube_service *service, enum annotation annota
 	return -EINVAL;
 }
 
-/* Those that whoever builds the definition explains, since more than the value decides. */
-static bool is_explained_later(enum annotation annotation)
-{
-	switch (annotation) {
-	case ANNOTATION_PROXY_PROTOCOL:
-	case ANNOTATION_X_FORWARDED_FOR:
-	case ANNOTATION_TLS_CONTAINER:
-	case ANNOTATION_LB_METHOD:
-	case ANNOTATION_ENABLE_MONITOR:
-	case ANNOTATION_MONITOR_DELAY:
-	case ANNOTATION_MONITOR_TIMEOUT:
-	case ANNOTATION_MONITOR_MAX_RETRIES:
-	case ANNOTATION_MONITOR_MAX_RETRIES_DOWN:
-	case ANNOTATION_SOURCE_RANGES:
-	case ANNOTATION_NODE_SELECTOR:
-	case ANNOTATION_NETWORK_ID:
-	case ANNOTATION_SUBNET_ID:
-		return true;
-	default:
-		return false;
-	}
-}
-
 static void explain(
 	const struct annotation_row *row, const struct annotation_value *value, struct notes *notes)
 {
@@ -214,7 +191,7 @@ int annotations_read(const struct kube_service *service, bool owner,
 			r = read_value(service, i, text, &values[i], notes, err);
 		if (r < 0)
 			return r;
-		if (values[i].given && !is_explained_later(i))
+		if (values[i].given && !(row->flags & ANNOTATION_EXPLAINED_LATER))
 			explain(row, &values[i], notes);
 	}
 	warn_unknown(service, notes);

@@ -18,6 +18,7 @@
 
 #define OCCM_PREFIX "loadbalancer.openstack.org/"
 
+/* Timeouts stand together, and so do the numbers of a monitor: features.c walks over them. */
 enum annotation {
 	ANNOTATION_PROXY_PROTOCOL,
 	ANNOTATION_X_FORWARDED_FOR,
@@ -71,6 +72,8 @@ enum annotation_flags {
 	ANNOTATION_TCP_ONLY = 1 << 1,
 	/* Kept and shown by amphorad, without effect on what it does: a warning. */
 	ANNOTATION_KEPT = 1 << 2,
+	/* More than the value decides what it becomes: whoever builds the definition explains it. */
+	ANNOTATION_EXPLAINED_LATER = 1 << 3,
 };
 
 struct annotation_row {
