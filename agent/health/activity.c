@@ -137,8 +137,11 @@ static int add_server(struct builder *b, const struct stats_row *row, bool leavi
 	return r == 0 ? add_figures(member, row) : r;
 }
 
+/* Those that leave are in maintenance: few are looked for. */
 static bool is_leaving(const struct stats_row *row, const struct plan_leaving *leaving, size_t n)
 {
+	if (!text_after_prefix(row->status, "MAINT"))
+		return false;
 	for (size_t i = 0; i < n; i++)
 		if (streq(leaving[i].backend, row->proxy) && streq(leaving[i].server, row->name))
 			return true;

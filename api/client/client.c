@@ -131,17 +131,20 @@ int client_get(struct client *client, const char *path, long tolerated, struct h
 	return client_exchange(client, &request, tolerated, ret);
 }
 
+static int another_server(struct client *client)
+{
+	say(client, COLOUR_RED, "the reply is not what amphorad sends: is another server there?");
+	return CLIENT_UNREACHABLE;
+}
+
 int client_parse(
 	struct client *client, const struct http_reply *reply, const char *member, json_t **ret)
 {
 	_cleanup_(json_decrefp) json_t *body =
 		json_loadb(reply->body, reply->length, JSON_REJECT_DUPLICATES, NULL);
 
-	if (!json_object_get(body, member)) {
-		say(client, COLOUR_RED,
-			"the reply is not what amphorad sends: is another server there?");
-		return CLIENT_UNREACHABLE;
-	}
+	if (!json_object_get(body, member))
+		return another_server(client);
 	*ret = TAKE_PTR(body);
 	return CLIENT_OK;
 }
@@ -158,6 +161,7 @@ int client_get_definition(
 	struct client *client, const char *id, json_t **ret, char ret_revision[HTTP_MAX_HEADER])
 {
 	_cleanup_http_reply_ struct http_reply reply = HTTP_REPLY_INIT;
+	_cleanup_(json_decrefp) json_t *definition = NULL;
 	char path[CLIENT_PATH_SIZE];
 	int status;
 
@@ -170,10 +174,15 @@ int client_get_definition(
 		ret_revision[0] = '\0';
 		return CLIENT_OK;
 	}
-	status = client_parse(client, &reply, "loadbalancer", ret);
-	if (status == CLIENT_OK)
-		memcpy(ret_revision, reply.etag, HTTP_MAX_HEADER);
-	return status;
+	status = client_parse(client, &reply, "loadbalancer", &definition);
+	if (status != CLIENT_OK)
+		return status;
+	/* Its id becomes part of paths. */
+	if (!streq(view_string(json_object_get(definition, "loadbalancer"), "id"), id))
+		return another_server(client);
+	*ret = TAKE_PTR(definition);
+	memcpy(ret_revision, reply.etag, HTTP_MAX_HEADER);
+	return CLIENT_OK;
 }
 
 static bool is_wanted(const json_t *lb, const char *name)

@@ -20,7 +20,8 @@ static int usage(struct client *client, const char *format, const char *argument
 	return CLIENT_USAGE;
 }
 
-static int parse_number(struct client *client, const char *what, const char *text, int64_t low, int64_t high, int64_t *ret)
+static int parse_number(
+	struct client *client, const char *what, const char *text, int64_t low, int64_t high, int64_t *ret)
 {
 	if (text_to_int64(text, ret) == 0 && *ret >= low && *ret <= high)
 		return CLIENT_OK;

@@ -37,18 +37,39 @@ static int index_statuses(const json_t *reply, json_t **ret)
 	return r;
 }
 
+/* id -> sessions of every member: one of ten thousand is found at once. */
+static int index_sessions(const json_t *activity, json_t **ret)
+{
+	json_auto_t *index = json_object();
+	json_t *pool, *member;
+	size_t i, j;
+
+	if (!index)
+		return -ENOMEM;
+	json_array_foreach (json_object_get(activity, "pools"), i, pool)
+		json_array_foreach (json_object_get(pool, "members"), j, member) {
+			const char *id = view_string(member, "id");
+			json_int_t others = json_integer_value(json_object_get(index, id));
+
+			if (json_object_set_new(index, id, json_integer(others + member_row_sessions(member))) < 0)
+				return -ENOMEM;
+		}
+	*ret = TAKE_PTR(index);
+	return 0;
+}
+
 /* One row: the member as it is defined, and what it does. */
-static int append_member(json_t *rows, const json_t *pool, const json_t *member, const json_t *statuses, const json_t *activity)
+static int append_member(
+	json_t *rows, const json_t *pool, const json_t *member, const json_t *statuses, const json_t *sessions)
 {
 	const char *id = view_string(member, "id"), *status = view_string(statuses, id);
 	json_auto_t *row = json_copy((json_t *)member);
-	bool answered = json_is_true(json_object_get(activity, "answered"));
+	const json_t *own = json_object_get(sessions, id);
 
 	if (!row || json_object_set(row, "pool_id", json_object_get(pool, "id")) < 0 ||
 		json_object_set(row, "pool_name", json_object_get(pool, "name")) < 0 ||
 		json_object_set_new(row, "operating_status", json_string(status)) < 0 ||
-		json_object_set_new(row, "active_connections",
-			answered ? json_integer(member_sessions(activity, view_string(pool, "id"), id)) : json_null()) < 0 ||
+		json_object_set_new(row, "active_connections", own ? json_incref((json_t *)own) : json_null()) < 0 ||
 		json_array_append(rows, row) < 0)
 		return -ENOMEM;
 	return 0;
@@ -57,7 +78,8 @@ static int append_member(json_t *rows, const json_t *pool, const json_t *member,
 /* "only": the id of a pool, NULL: of all. */
 static int append_rows(struct client *client, const json_t *lb, const char *only, json_t *rows)
 {
-	_cleanup_(json_decrefp) json_t *status_reply = NULL, *activity_reply = NULL, *statuses = NULL;
+	_cleanup_(json_decrefp) json_t *status_reply = NULL, *activity_reply = NULL, *statuses = NULL,
+			      *sessions = NULL;
 	const char *id = view_string(lb, "id");
 	char path[CLIENT_PATH_SIZE];
 	json_t *pool, *member;
@@ -71,13 +93,14 @@ static int append_rows(struct client *client, const json_t *lb, const char *only
 		status = client_get_json(client, path, "activity", &activity_reply);
 	if (status != CLIENT_OK)
 		return status;
-	if (index_statuses(status_reply, &statuses) < 0)
+	if (index_statuses(status_reply, &statuses) < 0 ||
+		index_sessions(json_object_get(activity_reply, "activity"), &sessions) < 0)
 		return client_out_of_memory(client);
 	json_array_foreach (json_object_get(lb, "pools"), i, pool) {
 		if (only && !streq(view_string(pool, "id"), only))
 			continue;
 		json_array_foreach (json_object_get(pool, "members"), j, member)
-			if (append_member(rows, pool, member, statuses, json_object_get(activity_reply, "activity")) < 0)
+			if (append_member(rows, pool, member, statuses, sessions) < 0)
 				return client_out_of_memory(client);
 	}
 	return CLIENT_OK;

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "agent/definition/limits.h"
 #include "api/client/view.h"
 
 #define WEIGHT_TAG "amphoractl:weight="
@@ -56,8 +57,8 @@ int member_path(struct client *client, const struct target *pool, const json_t *
 	return CLIENT_UNREACHABLE;
 }
 
-static int report(struct client *client, const struct target *pool, const json_t *member, const struct http_reply *reply,
-	const char *what)
+static int report(struct client *client, const struct target *pool, const json_t *member,
+	const struct http_reply *reply, const char *what)
 {
 	_cleanup_text_ struct text out = TEXT_INIT, name = TEXT_INIT, pool_name = TEXT_INIT;
 
@@ -83,12 +84,12 @@ int member_request(struct client *client, const char *method, const struct targe
 {
 	_cleanup_(json_decrefp) json_t *owned = body, *answer = NULL;
 	_cleanup_http_reply_ struct http_reply reply = HTTP_REPLY_INIT;
-	_cleanup_free_ char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
+	_cleanup_free_ char *text = owned ? json_dumps(owned, JSON_COMPACT) : NULL;
 	const struct http_request request = {
 		.method = method, .path = path, .body = text, .body_length = text ? strlen(text) : 0};
 	int status;
 
-	if (body && !text)
+	if (owned && !text)
 		return client_out_of_memory(client);
 	status = client_exchange(client, &request, 0, &reply);
 	if (status == CLIENT_OK && reply.length > 0)
@@ -113,22 +114,22 @@ int member_change(
 	return status;
 }
 
+json_int_t member_row_sessions(const json_t *row)
+{
+	json_int_t sessions = json_integer_value(json_object_get(row, "active_connections"));
+
+	return sessions > 0 && sessions < SESSIONS_MAX ? sessions : 0;
+}
+
 json_int_t member_sessions(const json_t *activity, const char *pool_id, const char *member_id)
 {
 	json_int_t sum = 0;
 	json_t *pool;
 	size_t i;
 
-	json_array_foreach (json_object_get(activity, "pools"), i, pool) {
-		const json_t *member;
-		json_int_t sessions;
-
-		if (!streq(view_string(pool, "id"), pool_id))
-			continue;
-		member = view_find(json_object_get(pool, "members"), member_id);
-		sessions = json_integer_value(json_object_get(member, "active_connections"));
-		sum += sessions > 0 && sessions < SESSIONS_MAX ? sessions : 0;
-	}
+	json_array_foreach (json_object_get(activity, "pools"), i, pool)
+		if (streq(view_string(pool, "id"), pool_id))
+			sum += member_row_sessions(view_find(json_object_get(pool, "members"), member_id));
 	return sum;
 }
 
@@ -166,7 +167,7 @@ json_t *member_tags(const json_t *member, json_int_t weight)
 		if (weight_of_tag(tag) == WEIGHT_UNKNOWN && json_array_append(tags, tag) < 0)
 			return NULL;
 	snprintf(own, sizeof(own), WEIGHT_TAG "%" JSON_INTEGER_FORMAT, weight);
-	if (weight != WEIGHT_UNKNOWN && json_array_append_new(tags, json_string(own)) < 0)
+	if (weight != WEIGHT_UNKNOWN && json_array_size(tags) < LIMIT_TAGS && json_array_append_new(tags, json_string(own)) < 0)
 		return NULL;
 	return TAKE_PTR(tags);
 }

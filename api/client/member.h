@@ -35,15 +35,17 @@ int member_change(struct client *client, const struct target *pool, const json_t
 int member_request(struct client *client, const char *method, const struct target *pool, const json_t *member,
 	const char *path, json_t *body, const char *what);
 
-/* /v2/lbaas/pools/{pool_id}/members, and /{member_id} unless "member" is NULL. CLIENT_UNREACHABLE if the server's ids are
- * none. */
+/* /v2/lbaas/pools/{pool_id}/members, and /{member_id} unless "member" is NULL. CLIENT_UNREACHABLE if the server's ids
+ * are none. */
 int member_path(struct client *client, const struct target *pool, const json_t *member, char ret[CLIENT_PATH_SIZE]);
 
-/* Draining a member leaves a tag that says what weight it had. The member's tags without it, and with one for that weight
- * unless that is WEIGHT_UNKNOWN; a new reference, NULL without memory. */
+/* Draining a member leaves a tag that says what weight it had. The member's tags without it, and with one for that
+ * weight unless that is WEIGHT_UNKNOWN, or there are too many; a new reference, NULL without memory. */
 json_t *member_tags(const json_t *member, json_int_t weight);
-/* The sessions that a member serves, behind all listeners, by the "activity" of GET …/activity. Those of one that is not in
- * it are 0. */
+/* Of one row of a pool of an "activity". */
+json_int_t member_row_sessions(const json_t *row);
+/* The sessions that a member serves, behind all listeners, by the "activity" of GET …/activity. Those of one that is
+ * not in it are 0. */
 json_int_t member_sessions(const json_t *activity, const char *pool_id, const char *member_id);
 
 /* command_member_list.c, command_member_drain.c */

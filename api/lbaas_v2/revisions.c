@@ -33,8 +33,9 @@ int lbaas_list_revisions(const struct request *request, struct response *respons
 	r = lbaas_find(request, &found, err);
 	if (r < 0)
 		return r;
-	if (store_revisions(found.instance->dir_fd, &revisions, &n) < 0)
-		return error_set_errno(err, -ENOMEM, "revisions");
+	r = store_revisions(found.instance->dir_fd, &revisions, &n);
+	if (r < 0)
+		return error_set_errno(err, r, "revisions");
 	for (size_t i = 0; i < n; i++) {
 		_cleanup_stored_ struct stored_definition stored = STORED_DEFINITION_INIT;
 
