@@ -256,6 +256,8 @@ int edit_make(void *userdata, struct load_balancer *before, struct load_balancer
 		r = create_load_balancer(edit, before, ret, err);
 		return r == -ENOMEM ? error_set_errno(err, r, "load balancer") : r;
 	}
+	if (!before) /* what is stored cannot be read */
+		return edit_not_found(edit->kind, edit->id, err);
 	r = tree_copy(before, &lb);
 	if (r == 0)
 		r = change(edit, lb, &origin, err);

@@ -109,17 +109,20 @@ int lbaas_list_objects(const struct request *request, struct response *response,
 	const struct collection *collection = collection_of(request);
 	_cleanup_(registry_list_freep) struct instance **instances = NULL;
 	_cleanup_instance_ struct instance *owner = NULL;
+	const char *parent_id = parent_of(request, collection);
 	json_auto_t *items = json_array();
 	int r = 0;
 
-	if (!items || registry_list(request->agent->registry, &instances) < 0)
-		return error_set_errno(err, -ENOMEM, "%s", collection->singular);
-	if (parent_of(request, collection)) {
-		r = lbaas_find_owner(request, tree_kinds[collection->kind].parent, NULL, request->parameters[0], &owner, err);
+	if (!items)
+		return error_set_errno(err, -ENOMEM, "%s", collection->name);
+	if (parent_id) {
+		r = lbaas_find_owner(request, tree_kinds[collection->kind].parent, NULL, parent_id, &owner, err);
 		if (r == 0)
 			r = append_all(request, owner, collection, items, err);
 		return r < 0 ? r : listing_answer(request, collection->name, TAKE_PTR(items), response, err);
 	}
+	if (registry_list(request->agent->registry, &instances) < 0)
+		return error_set_errno(err, -ENOMEM, "%s", collection->name);
 	for (struct instance **instance = instances; *instance; instance++) {
 		r = append_all(request, *instance, collection, items, err);
 		if (r == -ENOENT) /* it was deleted meanwhile, or is a controller's */
@@ -381,18 +384,18 @@ int lbaas_delete_load_balancer(const struct request *request, struct response *r
 	int r;
 
 	r = request_query_bool(request, "cascade", &cascade, err);
-	if (r < 0)
-		return r;
+	if (r < 0 || cascade)
+		return r < 0 ? r : lbaas_delete_whole(request, -1, response, err);
 	for (;;) { /* another revision may have children again */
 		_cleanup_found_ struct found_load_balancer found = {0};
 		_cleanup_error_ struct error stale = ERROR_INIT;
 
 		r = lbaas_find(request, &found, err);
-		if (r == 0 && !cascade)
+		if (r == 0)
 			r = edit_check_childless(found.stored.lb, err);
 		if (r < 0)
 			return r;
-		r = lbaas_delete_whole(request, cascade ? -1 : found.stored.revision, response, &stale);
+		r = lbaas_delete_whole(request, found.stored.revision, response, &stale);
 		if (r < 0 && stale.code == ERROR_STALE)
 			continue;
 		if (r < 0) {

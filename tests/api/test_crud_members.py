@@ -206,3 +206,20 @@ def test_one_among_ten_thousand(api, note):
         f"file {statistics.median(haproxy) * 1000:.0f} ms")
     assert api.show(path)["weight"] == 6
     api.delete(f"loadbalancers/{lb_id}?cascade=true")
+
+
+def test_unreadable_definitions_can_be_deleted(make_agent):
+    """What cannot be read is not there to be changed, and goes when it is told to."""
+    agent = make_agent().start()
+    lb_id = new_id()
+    agent.apply(lb_id, document(listener(free_port())))
+    assert agent.stop() == 0
+    for path in (agent.state / lb_id / "definition").glob("*.json"):
+        path.write_text("{")
+    agent.start()
+    path = f"{amphora.LBS}/{lb_id}"
+    assert agent.request("PUT", path, {"loadbalancer": {"name": "x"}}).expect(404).fault == \
+        f"Load Balancer {lb_id} not found."
+    agent.request("DELETE", path).expect(404)
+    agent.request("DELETE", f"{path}?cascade=true").expect(204)
+    assert agent.haproxy_processes() == []

@@ -421,8 +421,13 @@ static void test_new_load_balancer(void **state)
 		.defaults = &document_defaults};
 	_cleanup_error_ struct error err = ERROR_INIT;
 	struct load_balancer *second = NULL;
+	struct edit lost = {.action = EDIT_UPDATE, .kind = TREE_LOAD_BALANCER, .id = LB_ID, .body = body,
+		.defaults = &document_defaults};
 
 	(void)state;
+	/* What is stored may be unreadable. */
+	assert_int_equal(edit_make(&lost, NULL, &lb, &err), -ENOENT);
+	error_done(&err);
 	assert_int_equal(edit_make(&edit, NULL, &lb, &err), 0);
 	assert_string_equal(lb->id, LB_ID);
 	assert_true(text_is_uuid(lb->listeners[0].id));
