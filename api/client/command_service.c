@@ -142,6 +142,44 @@ static int print_explanation(struct client *client, const struct notes *notes)
 	return json ? client_print_json(client, json) : client_out_of_memory(client);
 }
 
+static bool has_tag(const json_t *definition, const char *wanted)
+{
+	const json_t *tags = json_object_get(json_object_get(definition, "loadbalancer"), "tags");
+	const json_t *tag;
+	size_t i;
+
+	json_array_foreach (tags, i, tag)
+		if (json_is_string(tag) && streq(json_string_value(tag), wanted))
+			return true;
+	return false;
+}
+
+/* Each Service that has listeners in a load balancer is one of its tags, as with OCCM. */
+static int warn_about_others(struct client *client, const json_t *definition, struct notes *notes)
+{
+	const json_t *lb = json_object_get(definition, "loadbalancer");
+	_cleanup_(json_decrefp) json_t *present = NULL;
+	char revision[HTTP_MAX_HEADER];
+	const json_t *tags, *tag;
+	size_t i;
+	int status = client_get_definition(
+		client, json_string_value(json_object_get(lb, "id")), &present, revision);
+
+	if (status != CLIENT_OK) /* 1 is a difference of a dry run, any error 2, as of "diff" */
+		return client->options->dry_run ? CLIENT_USAGE : status;
+	tags = json_object_get(json_object_get(present, "loadbalancer"), "tags");
+	json_array_foreach (tags, i, tag) {
+		const char *name = json_string_value(tag);
+
+		if (name && text_after_prefix(name, "kube_service_") && !has_tag(definition, name))
+			notes_warn(notes, "load balancer",
+				"it serves %s, too, which is not in the input: what is of that "
+				"Service goes",
+				name);
+	}
+	return CLIENT_OK;
+}
+
 static int change(struct client *client, const json_t *definition)
 {
 	_cleanup_document_ struct document document = DOCUMENT_INIT;
@@ -185,9 +223,12 @@ int command_service(struct client *client, char *const *arguments, _unused_ size
 		client_complain(client, &err);
 		return CLIENT_USAGE;
 	}
-	status = print_warnings(client, &notes);
-	if (options->strict && notes_count(&notes, NOTE_WARNING) > 0)
-		return CLIENT_USAGE;
+	if (options->apply)
+		status = warn_about_others(client, definition, &notes);
+	if (status == CLIENT_OK)
+		status = print_warnings(client, &notes);
+	if (status == CLIENT_OK && options->strict && notes_count(&notes, NOTE_WARNING) > 0)
+		status = CLIENT_USAGE;
 	if (status == CLIENT_OK && options->explain)
 		status = print_explanation(client, &notes);
 	if (status == CLIENT_OK && options->apply)

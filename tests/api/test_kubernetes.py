@@ -92,6 +92,25 @@ def test_the_member_sees_the_client(cluster):
     assert {p["protocol"] for p in after["pools"]} == {"TCP"}
 
 
+def test_services_that_share(agent):
+    """Both at once; what one of them would lose by itself is said, and not done with --strict."""
+    first, second = (Cluster(agent, free_port(), 30080 + n, 32000) for n in range(2))
+    for n, cluster in enumerate((first, second)):
+        cluster.annotations[PREFIX + "load-balancer-id"] = "9f2c1d5e-0b7a-4a55-8a3e-3f0c6c1b2a10"
+        cluster.service["metadata"].update(name=f"web-{n}", creationTimestamp=f"2026-01-0{n + 1}T00:00:00Z")
+    first.nodes.append(second.service)
+    first.apply("--service", "web-1")
+    lb = agent.definition(first.annotations[PREFIX + "load-balancer-id"])
+    assert lb["tags"] == ["kube_service_kubernetes_web_web-0", "kube_service_kubernetes_web_web-1"]
+    assert [listener["protocol_port"] for listener in lb["listeners"]] == [first.port, second.port]
+    done = second.run("--apply", "--strict")
+    assert done.returncode == USAGE and "kube_service_kubernetes_web_web-0" in done.stderr, done
+    assert agent.definition(lb["id"]) == lb
+    done = second.run("--apply")
+    assert done.returncode == 0 and "kube_service_kubernetes_web_web-0" in done.stderr, done
+    assert [listener["protocol_port"] for listener in agent.definition(lb["id"])["listeners"]] == [second.port]
+
+
 def test_what_it_prints(make_agent, tmp_path):
     """No agent is asked; what cannot be honoured is on standard error, and is an error with --strict."""
     cluster = Cluster(make_agent(), 80, 30080, 32000)
