@@ -26,12 +26,16 @@ static int next_command(const struct command *commands, const struct command *pa
 	const char *name, const struct command **ret, struct error *err)
 {
 	const struct command *command = options_find_command(commands, parent, name);
+	_cleanup_text_ struct text guess = TEXT_INIT;
 
+	if (!command && options_guess_command(commands, parent, name))
+		text_printf(&guess, "; did you mean \"%s\"?", options_guess_command(commands, parent, name));
 	if (!command && parent)
-		return error_set(err, ERROR_INVALID, NULL, "%s has no action \"%s\"",
-			parent->name, name);
+		return error_set(err, ERROR_INVALID, NULL, "%s has no action \"%s\"%s", parent->name, name,
+			text_peek(&guess));
 	if (!command)
-		return error_set(err, ERROR_INVALID, NULL, "there is no command \"%s\"", name);
+		return error_set(
+			err, ERROR_INVALID, NULL, "there is no command \"%s\"%s", name, text_peek(&guess));
 	*ret = command;
 	return 0;
 }

@@ -119,6 +119,10 @@ int options_set(const struct option_row *row, const char *value, struct options 
 const struct command *options_find_command(
 	const struct command *commands, const struct command *command, const char *name);
 
+/* The name of the row (of the action, as above) that was probably meant, or NULL. */
+const char *options_guess_command(
+	const struct command *commands, const struct command *command, const char *name);
+
 /* The help of the whole program. "commands" ends in a row without a name. */
 void options_help(const struct command *commands, const struct option_row *global,
 	const struct terminal *terminal, struct text *out);

@@ -168,6 +168,17 @@ static void actions_belong_to_their_command(_unused_ void **state)
 	assert_non_null(strstr(text_peek(&out), "Actions:\n  member add POOL             adds\n"));
 }
 
+static void guesses_what_was_meant(_unused_ void **state)
+{
+	assert_string_equal(options_guess_command(commands, NULL, "lsit"), "list");
+	assert_string_equal(options_guess_command(commands, NULL, "aply"), "apply");
+	assert_string_equal(options_guess_command(actions, &commands[2], "ad"), "add");
+	assert_null(options_guess_command(commands, NULL, "x"));
+	assert_null(options_guess_command(commands, NULL, ""));
+	assert_null(options_guess_command(commands, NULL, "frobnicate"));
+	assert_null(options_guess_command(commands, NULL, "listlistlistlistlistlistlistlistlistlist"));
+}
+
 /* "timeout" is in both tables: that of the first one gets the value. */
 static void the_first_table_counts(_unused_ void **state)
 {
@@ -199,6 +210,7 @@ int main(void)
 		cmocka_unit_test(refuses_bad_options),
 		cmocka_unit_test(help_comes_from_the_tables),
 		cmocka_unit_test(actions_belong_to_their_command),
+		cmocka_unit_test(guesses_what_was_meant),
 		cmocka_unit_test(the_first_table_counts),
 	};
 
