@@ -171,13 +171,18 @@ static int find_earlier_weight(struct client *client, const struct members *memb
 	client_path(path, members_lb_id(members), "/revisions");
 	status = client_get_json(client, path, "revisions", &reply);
 	json_array_foreach (json_object_get(reply, "revisions"), i, row) {
+		_cleanup_http_reply_ struct http_reply kept = HTTP_REPLY_INIT;
 		_cleanup_(json_decrefp) json_t *revision = NULL;
 		const json_t *pools, *pool, *member;
 
 		snprintf(below, sizeof(below), "/revisions/%" JSON_INTEGER_FORMAT,
 			json_integer_value(json_object_get(row, "revision")));
 		client_path(path, members_lb_id(members), below);
-		status = client_get_json(client, path, "loadbalancer", &revision);
+		status = client_get(client, path, 404, &kept);
+		if (status == CLIENT_OK && kept.status == 404)
+			continue; /* dropped meanwhile */
+		if (status == CLIENT_OK)
+			status = client_parse(client, &kept, "loadbalancer", &revision);
 		if (status != CLIENT_OK)
 			return status;
 		pools = json_object_get(json_object_get(revision, "loadbalancer"), "pools");

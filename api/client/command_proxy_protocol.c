@@ -90,8 +90,13 @@ struct wish {
 
 static int change_pool(struct target *target, const struct wish *wish)
 {
-	const char *pool_id = view_string(target->object, "id");
-	const char *protocol = wish->protocol ? wish->protocol : plain_protocol(target->lb, pool_id);
+	const char *protocol = wish->protocol;
+
+	/* A pool that speaks without it goes on so. */
+	if (!protocol && is_proxy(view_string(target->object, "protocol")))
+		protocol = plain_protocol(target->lb, view_string(target->object, "id"));
+	if (!protocol)
+		return 0;
 
 	return json_object_set_new(target->object, "protocol", json_string(protocol)) < 0 ||
 			json_object_set_new(target->object, "proxy_protocol_options",

@@ -27,20 +27,29 @@ static int parse_revision(struct client *client, const char *argument, int64_t *
 	return usage(client, "a revision is a number (amphoractl revisions ID|NAME)");
 }
 
-static int get_revision(struct client *client, const char *id, int64_t revision, json_t **ret)
+/* *ret is NULL if it is not kept. */
+static int ask_for_revision(struct client *client, const char *id, int64_t revision, json_t **ret)
 {
 	_cleanup_http_reply_ struct http_reply reply = HTTP_REPLY_INIT;
-	_cleanup_error_ struct error err = ERROR_INIT;
 	char path[CLIENT_PATH_SIZE], below[40];
 	int status;
 
 	snprintf(below, sizeof(below), "/revisions/%" PRId64, revision);
 	client_path(path, id, below);
 	status = client_get(client, path, 404, &reply);
-	if (status != CLIENT_OK)
-		return status;
-	if (reply.status != 404)
+	if (status == CLIENT_OK && reply.status != 404)
 		return client_parse(client, &reply, "loadbalancer", ret);
+	*ret = NULL;
+	return status;
+}
+
+static int get_revision(struct client *client, const char *id, int64_t revision, json_t **ret)
+{
+	_cleanup_error_ struct error err = ERROR_INIT;
+	int status = ask_for_revision(client, id, revision, ret);
+
+	if (status != CLIENT_OK || *ret)
+		return status;
 	error_set(&err, ERROR_NOT_FOUND, NULL,
 		"revision %" PRId64 " is not kept (\"amphoractl revisions ID|NAME\" lists those that are)", revision);
 	client_complain(client, &err);
@@ -54,8 +63,8 @@ static int find_changes(struct client *client, const json_t *old, const json_t *
 	return CLIENT_OK;
 }
 
-/* Gives each revision of the list, newest first, the changes that it made to the one after it. One that was dropped
- * meanwhile has none. */
+/* Gives each revision of the list, newest first, what it changed. The oldest has nothing to be compared with, nor has one
+ * whose predecessor was dropped meanwhile. */
 static int add_changes(struct client *client, const char *id, json_t *revisions)
 {
 	_cleanup_(json_decrefp) json_t *newer = NULL;
@@ -64,8 +73,11 @@ static int add_changes(struct client *client, const char *id, json_t *revisions)
 
 	json_array_foreach (revisions, i, row) {
 		_cleanup_(json_decrefp) json_t *older = NULL, *changes = NULL;
-		int status = get_revision(client, id, json_integer_value(json_object_get(row, "revision")), &older);
+		int status = ask_for_revision(
+			client, id, json_integer_value(json_object_get(row, "revision")), &older);
 
+		if (status == CLIENT_OK && !older)
+			break;
 		if (status == CLIENT_OK && newer)
 			status = find_changes(client, older, newer, &changes);
 		if (status != CLIENT_OK)

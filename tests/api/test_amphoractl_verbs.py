@@ -256,7 +256,10 @@ def test_off_is_what_the_listener_speaks(lb, nginx):
         protocol="HTTP"), name="http"))
     assert fetch(port, "/x", source="127.0.0.9")[2] == b"ingress 127.0.0.9\n"
     assert "off (HTTP)" in lb.ok("proxy-protocol", "off", "pool", "web")
-    assert "off (TCP)" in lb.ok("proxy-protocol", "off", "pool", "app")
+    assert "off (TCP), none" in lb.ok("proxy-protocol", "off", "pool", "app")
+    assert "off (HTTP), none" in lb.ok("proxy-protocol", "off", "pool", "web")
+    assert "off (HTTPS)" in lb.ok("proxy-protocol", "off", "pool", "app", "--protocol", "HTTPS")
+    assert "off (HTTPS), none" in lb.ok("proxy-protocol", "off", "pool", "app")
 
 
 def test_changes_of_others_are_kept(lb):
