@@ -20,7 +20,8 @@ MACHINE_SUITE=${MACHINE_SUITE:-bookworm}
 MACHINE_ACCEL=${MACHINE_ACCEL:-tcg}
 MACHINE_TIMEOUT_S=${MACHINE_TIMEOUT_S:-900}
 readonly MACHINE_BASE="systemd-sysv dbus udev linux-image-cloud-amd64 initramfs-tools zstd haproxy
-	libmicrohttpd12 libjansson4 libsystemd0 libgnutls30 libinih1 libnl-3-200 libnl-genl-3-200 libnl-route-3-200 zlib1g"
+	libmicrohttpd12 libjansson4 libsystemd0 libgnutls30 libinih1 libnl-3-200 libnl-genl-3-200 libnl-route-3-200 zlib1g
+	libcurl3-gnutls libyaml-0-2"
 
 machine_say()
 {
