@@ -91,6 +91,17 @@ static int look(struct wait *wait, bool *ret_changed)
 	return CLIENT_OK;
 }
 
+static int end_line(struct wait *wait)
+{
+	_cleanup_text_ struct text out = TEXT_INIT;
+
+	if (wait->columns == 0)
+		return CLIENT_OK;
+	wait->columns = 0;
+	text_append_char(&out, '\n');
+	return client_print(wait->client, &out);
+}
+
 /* The agent may be restarted meanwhile: that is told once, and it is asked again. */
 static int look_patiently(struct wait *wait, bool *ret_changed)
 {
@@ -102,7 +113,7 @@ static int look_patiently(struct wait *wait, bool *ret_changed)
 	status = look(wait, ret_changed);
 	wait->client->heard = NULL;
 	if (status == CLIENT_UNREACHABLE) {
-		if (!wait->in_trouble)
+		if (!wait->in_trouble && end_line(wait) == CLIENT_OK)
 			client_remark(wait->client, "%s\n(trying again)", text_peek(&trouble));
 		wait->in_trouble = true;
 		return CLIENT_OK;
@@ -154,17 +165,6 @@ static int show_progress(struct wait *wait, bool changed)
 	} else {
 		text_append_char(&out, '\n');
 	}
-	return client_print(wait->client, &out);
-}
-
-static int end_line(struct wait *wait)
-{
-	_cleanup_text_ struct text out = TEXT_INIT;
-
-	if (wait->columns == 0)
-		return CLIENT_OK;
-	wait->columns = 0;
-	text_append_char(&out, '\n');
 	return client_print(wait->client, &out);
 }
 
