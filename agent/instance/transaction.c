@@ -209,16 +209,13 @@ static int begin(struct instance *instance, const struct load_balancer *lb, stru
 	int r;
 
 	r = render_haproxy(instance->settings->template, lb, &instance->settings->render, &t->rendered, err);
-	if (r == 0)
-		r = instance_read_published(instance, &t->before, err);
 	if (r < 0)
 		return r;
 	if (instance_own_config(instance, lb, &t->wanted.own_config, NULL) < 0)
 		return error_set_errno(err, -ENOMEM, "amphorad.cfg");
 	t->wanted.text = t->rendered.text;
 	t->wanted.length = t->rendered.length;
-	r = compare_files(t->before.files, t->before.n_files, t->rendered.files, t->rendered.n_files, &t->wanted);
-	return r < 0 ? error_set_errno(err, r, "configuration") : 0;
+	return 0;
 }
 
 /* With "all", listeners of UDP and SCTP that have not changed are part of it. */
@@ -227,6 +224,12 @@ static int make_plan(struct instance *instance, const struct load_balancer *lb, 
 {
 	int r;
 
+	r = instance_read_published(instance, &t->before, err);
+	if (r < 0)
+		return r;
+	r = compare_files(t->before.files, t->before.n_files, t->rendered.files, t->rendered.n_files, &t->wanted);
+	if (r < 0)
+		return error_set_errno(err, r, "configuration");
 	r = instance_lvs_prepare(instance, lb, all, &t->lvs, err);
 	return r < 0 ? r : instance_make_plan(instance, &t->wanted, &t->plan, err);
 }
@@ -236,7 +239,7 @@ static int make_plan(struct instance *instance, const struct load_balancer *lb, 
 static int plan_and_check(struct instance *instance, const struct load_balancer *lb, bool dry_run, struct transaction *t,
 	struct error *err)
 {
-	bool is_new = dry_run || !is_published(t);
+	bool is_new = dry_run || !instance->running || !streq(instance->running, t->rendered.text);
 	struct process_job check = PROCESS_JOB_INIT;
 	int r = 0;
 
@@ -255,7 +258,9 @@ static int plan_and_check(struct instance *instance, const struct load_balancer 
 	}
 	if (is_new)
 		return instance_end_check(instance, &check, &t->verdict, err);
-	return t->plan.action == PLAN_NONE ? 0 : instance_check_staged(instance, lb, &t->rendered, &t->verdict, err);
+	if (t->plan.action == PLAN_NONE && is_published(t))
+		return 0;
+	return instance_check_staged(instance, lb, &t->rendered, &t->verdict, err);
 }
 
 /* Back to "before" from a HAProxy that runs all of "t": at run time where that can be done. */

@@ -23,10 +23,44 @@ static int compare_members(const void *a, const void *b)
 	return strcmp((*x)->id, (*y)->id);
 }
 
+/* Numbers that are taken: a hash table with open addressing, which is never more than a quarter full. 0 is free. */
+struct taken {
+	uint32_t *slots;
+	uint32_t mask;
+};
+
+static int taken_init(struct taken *taken, size_t n)
+{
+	uint32_t size = 16;
+
+	while (size < 4 * n)
+		size *= 2;
+	taken->slots = calloc(size, sizeof(*taken->slots));
+	taken->mask = size - 1;
+	return taken->slots ? 0 : -ENOMEM;
+}
+
+/* False if it is taken already. */
+static bool take(struct taken *taken, uint32_t id)
+{
+	uint32_t slot = id * 2654435761U & taken->mask; /* Knuth, The Art of Computer Programming 3, 6.4 */
+
+	for (; taken->slots[slot]; slot = (slot + 1) & taken->mask)
+		if (taken->slots[slot] == id)
+			return false;
+	taken->slots[slot] = id;
+	return true;
+}
+
+static void taken_done(struct taken *taken)
+{
+	free(taken->slots);
+}
+
 int server_ids(const struct pool *pool, uint32_t **ret)
 {
 	_cleanup_free_ const struct member **sorted = NULL;
-	_cleanup_free_ uint8_t *taken = NULL; /* one bit a number */
+	_cleanup_(taken_done) struct taken taken = {0};
 	_cleanup_free_ uint32_t *ids = NULL;
 
 	/* Half of them, so that a free one is found soon. */
@@ -34,8 +68,7 @@ int server_ids(const struct pool *pool, uint32_t **ret)
 		return -EINVAL;
 	sorted = calloc(pool->n_members + 1, sizeof(*sorted));
 	ids = calloc(pool->n_members + 1, sizeof(*ids));
-	taken = calloc(1, (SERVER_ID_MAX + 1) / 8);
-	if (!sorted || !ids || !taken)
+	if (!sorted || !ids || taken_init(&taken, pool->n_members) < 0)
 		return -ENOMEM;
 	for (size_t i = 0; i < pool->n_members; i++)
 		sorted[i] = &pool->members[i];
@@ -45,8 +78,7 @@ int server_ids(const struct pool *pool, uint32_t **ret)
 
 		do
 			id = choose(sorted[i]->id, attempt++);
-		while (taken[id / 8] & (1U << (id % 8)));
-		taken[id / 8] |= (uint8_t)(1U << (id % 8));
+		while (!take(&taken, id));
 		ids[sorted[i] - pool->members] = id;
 	}
 	*ret = TAKE_PTR(ids);
