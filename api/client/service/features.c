@@ -71,8 +71,7 @@ static void choose_algorithm(const struct listeners_context *context)
 	if (streq(method->text, "SOURCE_IP_PORT"))
 		notes_warn(context->notes, name_of(ANNOTATION_LB_METHOD),
 			"SOURCE_IP_PORT is of Octavia's OVN provider; ROUND_ROBIN, which spreads "
-			"the "
-			"connections of a client, too, takes its place");
+			"the connections of a client, too, takes its place");
 	else
 		annotation_explain(ANNOTATION_LB_METHOD, method->text, context->notes);
 }
@@ -145,8 +144,7 @@ static void choose_monitor(const struct listeners_context *context, struct featu
 		notes_mapped(context->notes, "spec.healthCheckNodePort", "pool healthmonitor",
 			value,
 			"with externalTrafficPolicy: Local kube-proxy says there whether a node "
-			"has "
-			"endpoints; such checks carry no PROXY header");
+			"has endpoints; such checks carry no PROXY header");
 	}
 	warn_about_local(context, features);
 }

@@ -149,8 +149,7 @@ static int add_document(struct cluster *cluster, const char *file, const json_t 
 	if (typed == _KUBE_KIND_MAX)
 		return place_error(&root, ERROR_INVALID, err,
 			"is neither a Service, a Node or an EndpointSlice (discovery.k8s.io/v1), "
-			"nor "
-			"a list of them");
+			"nor a list of them");
 	if (cluster->n_objects >= KUBE_MAX_OBJECTS)
 		return place_error(&root, ERROR_TOO_LARGE, err, "more than %d objects in all",
 			KUBE_MAX_OBJECTS);

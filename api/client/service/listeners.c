@@ -79,8 +79,7 @@ static void warn_transport(const struct listeners_context *context, const struct
 	if (features->cidrs)
 		notes_warn(context->notes, "spec.loadBalancerSourceRanges",
 			"%s port %lld is open to everyone: HAProxy enforces the ranges, and it "
-			"does "
-			"not serve this port",
+			"does not serve this port",
 			transport_names[port->transport], (long long)port->port);
 	if (!context->vips)
 		notes_warn(context->notes, "spec.loadBalancerIP",
