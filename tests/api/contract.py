@@ -74,7 +74,9 @@ class Contract:
         path = re.sub("^/v2[.]0(?=/|$)", "/v2", path)
         if any(urllib.parse.unquote(part) in (".", "..") for part in path.split("/")):
             return None
-        found = [template for template, pattern in self.templates.items() if pattern.fullmatch(path)]
+        # "lbaas" may be left out.
+        paths = {path, re.sub("^/v2/(?!lbaas(?:/|$))", "/v2/lbaas/", path)}
+        found = [template for template, pattern in self.templates.items() if any(map(pattern.fullmatch, paths))]
         # A literal goes before a parameter.
         return min(found, key=lambda template: template.count("{"), default=None)
 
