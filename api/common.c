@@ -3,8 +3,8 @@
 
 #include "agent/base/text.h"
 
-/* What clients of the load-balancing API may use, and since when Octavia has it (octavia/api/root_controller.py). The last one is
- * that of definitions, too. */
+/* What clients of the load-balancing API may use, and since when Octavia has it (octavia/api/root_controller.py).
+ * The last one is that of definitions, too. */
 static const struct {
 	const char *id;
 	const char *updated;

@@ -54,11 +54,11 @@ struct request {
 const char *request_header(const struct request *request, const char *name);
 const char *request_query(const struct request *request, const char *name);
 
-/* One parameter of the query after the other, as sent, also those of one name: false after the last. Start with 0. */
+/* One parameter of the query after the other, also those of one name: false after the last. Start with 0. */
 bool request_query_next(const struct request *request, size_t *position, const char **ret_name, const char **ret_value);
 
-/* Appends the beginning of absolute URLs, "https://host:9443", by the name under which the client reached us (Host). Nothing if
- * it named no host: what follows is a relative reference then (RFC 3986, section 4.2). */
+/* Appends the beginning of absolute URLs, "https://host:9443", by the name under which the client reached us (Host).
+ * Nothing if it named no host: what follows is a relative reference then (RFC 3986, section 4.2). */
 void request_append_origin(const struct request *request, struct text *text);
 
 /* A boolean query parameter: absent is false, "" is true, otherwise oslo's words; anything else is

@@ -66,8 +66,8 @@ int machine_read_hostname(char **ret);
 
 enum { MACHINE_ID_SIZE = 37 };
 
-/* A UUID that is this machine's and stays so: derived from machine-id(5), which does not leave it. -ENOENT, -ENOMEDIUM where
- * there is none. */
+/* A UUID that is this machine's and stays so: derived from machine-id(5), which does not leave it. -ENOENT or
+ * -ENOMEDIUM where there is none. */
 int machine_read_id(char ret[static MACHINE_ID_SIZE]);
 
 /* The profiles that TuneD has applied, separated by blanks, from its file "active_profile": ""

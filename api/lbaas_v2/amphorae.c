@@ -14,11 +14,12 @@
 #include "api/lbaas_v2/listing.h"
 
 /*
- * /v2/octavia/amphorae: the amphora that this agent runs on. Its fields are those of octavia/api/v2/types/amphora.py; what only
- * a controller knows is null.
+ * /v2/octavia/amphorae: the amphora that this agent runs on. Its fields are those of
+ * octavia/api/v2/types/amphora.py; what only a controller knows is null.
  */
 
-/* The controller's id of us, or one that this machine keeps; in an image that has no machine-id(5) yet, of its host name. */
+/* The controller's id of us, or one that this machine keeps; in an image that has no machine-id(5) yet, of its
+ * host name. */
 static int read_id(const struct request *request, char ret[static UUID_SIZE], struct error *err)
 {
 	_cleanup_free_ char *hostname = NULL;
@@ -53,7 +54,8 @@ static json_t *expiration(const char *file)
 	return lbaas_time_json(value);
 }
 
-/* The load balancer that an amphora has under Octavia. On its own it may have several, and then none stands for all. */
+/* The load balancer that an amphora has under Octavia. On its own it may have several, and then none stands for
+ * all. */
 static int add_load_balancer(const struct request *request, json_t *amphora)
 {
 	_cleanup_(registry_list_freep) struct instance **instances = NULL;

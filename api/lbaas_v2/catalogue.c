@@ -5,9 +5,9 @@
 #include "api/lbaas_v2/listing.h"
 
 /*
- * What clients of Octavia look up beside load balancers, as far as one amphora can answer: providers, flavors, availability
- * zones and quotas. There is one provider, itself, under the names that definitions take; nothing to choose from, and nothing
- * that is limited by project. All of it can be read, nothing changed.
+ * What clients of Octavia look up beside load balancers, as far as one amphora can answer: providers, flavors,
+ * availability zones and quotas. There is one provider, itself, under the names that definitions take; nothing to
+ * choose from, and nothing that is limited by project. All of it can be read, nothing changed.
  */
 
 static const struct {
@@ -102,11 +102,12 @@ int lbaas_list_quotas(const struct request *request, struct response *response, 
 	return listing_answer(request, "quotas", json_array(), response, err);
 }
 
-/* -1 is unlimited. The two names with '_' are misspelled and deprecated (octavia/api/v2/types/quotas.py), and still there. */
+/* -1 is unlimited. The two names with '_' are misspelled and deprecated (octavia/api/v2/types/quotas.py), and
+ * still there. */
 static json_t *quota_json(void)
 {
-	static const char *const kinds[] = {"loadbalancer", "load_balancer", "listener", "member", "pool", "healthmonitor",
-		"health_monitor", "l7policy", "l7rule"};
+	static const char *const kinds[] = {"loadbalancer", "load_balancer", "listener", "member", "pool",
+		"healthmonitor", "health_monitor", "l7policy", "l7rule"};
 	json_auto_t *quota = json_object();
 
 	for (size_t i = 0; i < ELEMENTSOF(kinds); i++)
@@ -118,10 +119,10 @@ static json_t *quota_json(void)
 /* Of a project, or the defaults. */
 int lbaas_get_quota(const struct request *request, struct response *response, struct error *err)
 {
+	const char *project = request->parameters[0];
 	json_t *quota = quota_json();
-	bool defaults = streq(request->parameters[0], "defaults");
 
-	if (json_object_set_new(quota, "project_id", defaults ? json_null() : json_string(request->parameters[0])) < 0) {
+	if (json_object_set_new(quota, "project_id", streq(project, "defaults") ? json_null() : json_string(project)) < 0) {
 		json_decref(quota);
 		return error_set_errno(err, -ENOMEM, "quota");
 	}
@@ -132,6 +133,6 @@ int lbaas_get_quota(const struct request *request, struct response *response, st
 int lbaas_refuse_change(const struct request *request _unused_, struct response *response _unused_, struct error *err)
 {
 	return error_set(err, ERROR_UNSUPPORTED, NULL,
-		"Provider 'amphorad' does not support a requested action: one amphora has no flavors, availability zones or "
-		"quotas of its own; they are a matter of Octavia");
+		"Provider 'amphorad' does not support a requested action: one amphora has no flavors, availability zones "
+		"or quotas of its own; they are a matter of Octavia");
 }

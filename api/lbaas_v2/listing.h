@@ -5,22 +5,24 @@
  * Lists of the load-balancing API: filters, sorting, pages and fields, the same for every collection.
  *
  * A handler makes the objects of its collection as they are, all of them, and ends in listing_answer(). What a
- * collection can be asked for stands in listing_types: the field tables of the object model, and what a reply has beyond
- * them.
+ * collection can be asked for stands in listing_types: the field tables of the object model, and what a reply has
+ * beyond them.
  *
  * Query parameters, as Octavia takes them (octavia/api/common/pagination.py):
- * - NAME=VALUE for any field: objects whose field is exactly that. A repeated NAME is met by any of its values, a list by
- *   any of its members or their ids; null meets nothing. Booleans are compared as such: what is no word for true is false.
+ * - NAME=VALUE for any field: objects whose field is exactly that. A repeated NAME is met by any of its values, a
+ *   list by any of its members or their ids; null meets nothing. Booleans are compared as such: what is no word
+ *   for true is false.
  * - tags, tags-any, not-tags, not-tags-any: comma-separated or repeated: all, any, not all, none of them.
- * - sort=KEY[:asc|desc],…; or sort_key=KEY,… and sort_dir=asc|desc,…. Ties, and lists not sorted otherwise, go by created_at
- *   and id. Null comes first.
- * - limit=N, marker=ID: at most N objects after the one of that id, whether the filters meet it or not; page_reverse=true:
- *   before it. No limit, 0 or "infinite" is all of them.
+ * - sort=KEY[:asc|desc],…; or sort_key=KEY,… and sort_dir=asc|desc,…. Ties, and lists not sorted otherwise, go by
+ *   created_at and id. Null comes first.
+ * - limit=N, marker=ID: at most N objects after the one of that id, whether the filters meet it or not;
+ *   page_reverse=true: before it. No limit, 0 or "infinite" is all of them.
  * - fields=NAME, repeated or comma-separated: these fields only. Unknown ones are left out.
  *
- * Beside the list stands NAME_links with "next" for a full page and "previous" after a marker. Octavia's links forget the
- * filters and fields, ours keep them; its reversed pages begin with the first object of the collection, ours end right before
- * the marker; and where it ends every page after 1000 objects, ours has as many as are asked for.
+ * Beside the list stands NAME_links with "next" for a full page and "previous" after a marker. Octavia's links
+ * forget the filters and fields, ours keep them; its reversed pages begin with the first object of the collection,
+ * ours end right before the marker; and where it ends every page after 1000 objects, ours has as many as are asked
+ * for.
  *
  * Anything else is ERROR_INVALID in Octavia's words.
  */
@@ -48,8 +50,8 @@ struct listing_type {
 /* All collections; ends in a row without a name. */
 extern const struct listing_type listing_types[];
 
-/* Answers a GET of a collection: 200 with what the query asks for of "objects", an array, whose reference it takes. "name" is
- * that of a row of listing_types; NULL for objects is no memory. */
+/* Answers a GET of a collection: 200 with what the query asks for of "objects", an array, whose reference it
+ * takes. "name" is that of a row of listing_types; NULL for objects is no memory. */
 int listing_answer(const struct request *request, const char *name, json_t *objects, struct response *response,
 	struct error *err);
 

@@ -190,7 +190,8 @@ static int parse_sort(struct listing_query *query, const struct listing_type *ty
 	}
 }
 
-/* sort_key=KEY,KEY and sort_dir=DIR,DIR. Directions that are missing are ascending, those left over are not looked at. */
+/* sort_key=KEY,KEY and sort_dir=DIR,DIR. Directions that are missing are ascending, those left over are not
+ * looked at. */
 static int parse_sort_keys(struct listing_query *query, const struct listing_type *type, const char *keys,
 	const char *dirs, struct error *err)
 {

@@ -64,8 +64,8 @@ def test_nothing_to_choose_from(agent, path, name, links, words):
 
 
 def test_quotas(agent):
-    kinds = ["loadbalancer", "load_balancer", "listener", "member", "pool", "healthmonitor", "health_monitor", "l7policy",
-        "l7rule"]
+    kinds = ["loadbalancer", "load_balancer", "listener", "member", "pool", "healthmonitor", "health_monitor",
+        "l7policy", "l7rule"]
     unlimited = dict.fromkeys(kinds, -1)
     assert agent.get("/v2/lbaas/quotas").expect(200).json == {"quotas": [], "quotas_links": []}
     assert agent.get("/v2/lbaas/quotas/abc").expect(200).json == {"quota": {**unlimited, "project_id": "abc"}}

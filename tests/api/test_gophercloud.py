@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""gophercloud, the client of Terraform's provider and of Kubernetes' cloud provider, against one amphora; the program is in
-tests/clients/gophercloud. Needs Go and its module proxy, or the module from an earlier run."""
+"""gophercloud, the client of Terraform's provider and of Kubernetes' cloud provider, against one amphora; the program is
+in tests/clients/gophercloud. Needs Go and its module proxy, or the module from an earlier run."""
 
 import os
 import shutil
@@ -26,7 +26,7 @@ def program(tmp_path_factory):
     folder = tmp_path_factory.mktemp("gophercloud")
     for name in ("go.mod", "go.sum", "main.go"):
         shutil.copy(PROGRAM / name, folder)
-    # The toolchain and the versions are those that are there and pinned; cgo and optimising would only cost time.
+    # The toolchain that is there, the pinned version; cgo and optimising would only cost time.
     environment = dict(os.environ, GOTOOLCHAIN="local", GOFLAGS="-mod=readonly", GOWORK="off", CGO_ENABLED="0")
 
     def go(*words, timeout):

@@ -59,8 +59,8 @@ def collections(agent):
             "rules": [{"type": "PATH", "compare_type": "STARTS_WITH", "value": "/no"}]}])
     agent.apply(agent.ids["delta"], document(listener, name="delta", admin_state_up=True, project_id="ab",
         tags=["all", "tag-0"]))
-    return {"loadbalancers": "loadbalancers", "listeners": "listeners", "pools": "pools", "healthmonitors": "healthmonitors",
-        "l7policies": "l7policies", f"pools/{back}/members": "members", f"l7policies/{policy}/rules": "rules"}
+    return {"loadbalancers": "loadbalancers", "listeners": "listeners", "pools": "pools",
+        "healthmonitors": "healthmonitors", "l7policies": "l7policies", f"pools/{back}/members": "members", f"l7policies/{policy}/rules": "rules"}
 
 
 def test_every_field_is_a_filter(agent, collections):
@@ -89,11 +89,13 @@ def test_what_belongs_to_what(agent, collections):
     pool_id = monitor["pools"][0]["id"]
     assert agent.get(f"/v2/lbaas/healthmonitors?pool_id={pool_id}").json["healthmonitors"] == [monitor]
     assert agent.get(f"/v2/lbaas/healthmonitors?pool_id={lb_id}").json["healthmonitors"] == []
-    assert [pool["id"] for pool in agent.get(f"/v2/lbaas/pools?listener_id={policy['listener_id']}").json["pools"]] == [pool_id]
+    behind = agent.get(f"/v2/lbaas/pools?listener_id={policy['listener_id']}").json["pools"]
+    assert [pool["id"] for pool in behind] == [pool_id]
     assert agent.get(f"/v2/lbaas/pools/{pool_id}?fields=id").json == {"pool": {"id": pool_id}}
     members = agent.get(f"/v2/lbaas/pools/{pool_id}/members?limit=1").json
     assert [link["rel"] for link in members["members_links"]] == ["next"]
-    assert f"/pools/{pool_id}/members?limit=1&marker={members['members'][0]['id']}" in members["members_links"][0]["href"]
+    href = members["members_links"][0]["href"]
+    assert f"/pools/{pool_id}/members?limit=1&marker={members['members'][0]['id']}" in href
 
 
 def test_sort(agent):

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`openstack loadbalancer`, unchanged, against one amphora: every subcommand that the installed client has, driven from one
-table, authentication of type none. The client starts slowly, so its main function is called once a row, in this process; what
-it prints and how it exits is all that is looked at."""
+"""`openstack loadbalancer`, unchanged, against one amphora: every subcommand that the installed client has, driven from
+one table, authentication of type none. The client starts slowly, so its main function is called once a row, in this
+process; what it prints and how it exits is all that is looked at."""
 
 import contextlib
 import importlib.metadata
@@ -36,8 +36,8 @@ NOT_OFFERED = Refused("does not support a requested action")
 # The one name of a project that the client does not look up in Keystone.
 PROJECT = "non-uuid"
 
-# In this order: subcommand, its arguments, and what it prints: members of an object, a list of objects with such members, "" for
-# nothing, None for whatever it is, or how it fails. {words} are of the fixture "names".
+# In this order: subcommand, its arguments, and what it prints: members of an object, a list of objects with such
+# members, "" for nothing, None for whatever it is, or how it fails. {words} are of the fixture "names".
 STEPS = [
     ("list", "", [{"name": "cli", "provisioning_status": "ACTIVE", "vip_address": "127.0.0.1"}]),
     ("list", "--name nobody", []),
@@ -86,7 +86,8 @@ STEPS = [
     ("member delete", "back two --wait", ""),
     ("member show", "back two", NOTHING_THERE),
 
-    ("healthmonitor create", "--name check --type HTTP --delay 1 --timeout 1 --max-retries 1 --url-path /health --wait back",
+    ("healthmonitor create",
+        "--name check --type HTTP --delay 1 --timeout 1 --max-retries 1 --url-path /health --wait back",
         {"name": "check", "type": "HTTP", "url_path": "/health", "http_method": "GET", "expected_codes": "200"}),
     ("healthmonitor list", "", [{"name": "check", "type": "HTTP"}]),
     ("healthmonitor set", "check --max-retries-down 2 --expected-codes 200-204 --wait", ""),
@@ -95,7 +96,8 @@ STEPS = [
     ("healthmonitor show", "check", {"max_retries_down": 3, "expected_codes": "200"}),
 
     ("l7policy create", "--name no --action REJECT --wait web-1", {"name": "no", "action": "REJECT", "position": 1}),
-    ("l7policy create", "--name away --action REDIRECT_TO_POOL --redirect-pool back web-1", {"redirect_pool_id": "{back}"}),
+    ("l7policy create", "--name away --action REDIRECT_TO_POOL --redirect-pool back web-1",
+        {"redirect_pool_id": "{back}"}),
     ("l7policy list", "", [{"name": "no"}, {"name": "away"}]),
     ("l7policy list", "--listener web-1", [{"name": "no"}, {"name": "away"}]),
     ("l7policy set", "no --description words --position 2 --wait", ""),
@@ -251,7 +253,8 @@ def assert_has(found, expected, names):
     assert {name: found[name] for name in expected} == {name: fill(value, names) for name, value in expected.items()}
 
 
-@pytest.mark.parametrize("step", range(len(STEPS)), ids=[f"{i}-{step[0].replace(' ', '-')}" for i, step in enumerate(STEPS)])
+@pytest.mark.parametrize("step", range(len(STEPS)),
+    ids=[f"{i}-{step[0].replace(' ', '-')}" for i, step in enumerate(STEPS)])
 def test_step(agent, names, step):
     command, arguments, expected = STEPS[step]
     if command not in installed():

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Input: a query. What is accepted gives a part of the collection, in an order, with links that are queries again; following
- * "next" comes to an end and meets nothing twice. What is refused says why.
+ * Input: a query. What is accepted gives a part of the collection, in an order, with links that are queries again;
+ * following "next" comes to an end and meets nothing twice. What is refused says why.
  */
 
 #include <stdint.h>

@@ -10,8 +10,8 @@
 #include "api/lbaas_v2/listing.h"
 
 /*
- * A collection of four pools, asked in all ways. In the order of their creation: delta, alpha, charlie, bravo; the last two
- * at once, so that their ids decide.
+ * A collection of four pools, asked in all ways. In the order of their creation: delta, alpha, charlie, bravo; the
+ * last two at once, so that their ids decide.
  */
 
 #define ID(digit) #digit "0000000-0000-4000-8000-000000000000"
