@@ -16,12 +16,14 @@ enum {
 	PROGRAM_MAX_OUTPUT = 65536,
 };
 
-/* Octavia: templates/amphora-netns.systemd.j2, and ip_nonlocal_bind of elements/haproxy-octavia. */
+/* Octavia: templates/amphora-netns.systemd.j2, and ip_nonlocal_bind and ping_group_range of elements/haproxy-octavia. The
+ * latter is for health monitors of type PING: HAProxy's checks have no privileges that files give (no_new_privs). */
 const struct sysctl_row sysctl_rows[] = {
 	{"net.ipv4.ip_forward", "1", false},
 	{"net.ipv6.conf.all.forwarding", "1", false},
 	{"net.ipv4.ip_nonlocal_bind", "1", false},
 	{"net.ipv6.ip_nonlocal_bind", "1", false},
+	{"net.ipv4.ping_group_range", "0 2147483647", false},
 	{"net.ipv4.vs.conntrack", "1", false},
 	{"net.ipv4.vs.expire_nodest_conn", "1", false},
 	{"net.ipv4.vs.expire_quiescent_template", "1", false},

@@ -679,6 +679,8 @@ def test_kernel_parameters_stay_inside(agent, machine):
     keys = ("net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding", "net.ipv4.ip_nonlocal_bind", "net.ipv6.ip_nonlocal_bind")
     assert [read(key, *inside) for key in keys] == ["1"] * 4
     assert [read(key) for key in keys] == ["0"] * 4
+    # HAProxy's user may ping, as on Octavia's images: monitors of type PING.
+    assert read("net.ipv4.ping_group_range", *inside).split() == ["0", "2147483647"]
 
 
 def test_only_the_network_part_of_sysctl_d_is_copied(make_machine_agent):
