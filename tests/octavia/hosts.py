@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Machines beside the amphorae: clients on the VIPs' network, and members that read the PROXY protocol."""
 
+import http.client
 import ipaddress
 import json
 import socket
 import socketserver
+import ssl
 import struct
 import subprocess
 import threading
@@ -19,34 +21,94 @@ V2_SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 class Host:
     """A namespace with one interface on one of the networks."""
 
-    def __init__(self, network, address):
-        self.address = address
+    def __init__(self, network, *addresses):
+        self.address, self.addresses = addresses[0], addresses
         self.namespace = Namespace().create()
         net = cloud.NETWORKS[network]
         end = f"x{self.namespace.name[-12:]}"
         subprocess.run([IP, "link", "add", end, "type", "veth", "peer", "name", "eth0", "netns", self.namespace.name],
             check=True)
         subprocess.run([IP, "link", "set", end, "master", net["bridge"], "up"], check=True)
-        self.namespace.ip("address", "add", f"{address}/{net['cidr'].partition('/')[2]}", "dev", "eth0")
+        for address in addresses:
+            prefix = cloud.find_subnet(cloud.subnet_of(address))[1]["cidr"].partition("/")[2]
+            self.namespace.ip("address", "add", f"{address}/{prefix}", "dev", "eth0",
+                *(["nodad"] if ":" in address else []))
         self.namespace.ip("link", "set", "eth0", "up")
 
     def close(self):
         self.namespace.delete()
 
 
-class Client(Host):
-    def __init__(self, address="10.44.0.200"):
-        super().__init__("vip", address)
+class Reply:
+    def __init__(self, connection):
+        answer = http.client.HTTPResponse(connection)
+        answer.begin()
+        self.status, self.headers, self.body = answer.status, answer.headers, answer.read()
 
-    def get(self, url):
-        """One request on a connection of its own; what the member saw."""
+    @property
+    def said(self):
+        """What the member saw."""
+        assert self.status == 200, (self.status, self.body)
+        return json.loads(self.body)
+
+
+class Client(Host):
+    def __init__(self, *addresses):
+        super().__init__("vip", *addresses)
+
+    def connect(self, address, port, source=None, timeout=5):
+        return self.namespace.inside(socket.create_connection, (address, port), timeout, source and (source, 0))
+
+    def request(self, url, source=None, sni=None, timeout=5):
+        """One request on a connection of its own; the reply, with the server's certificate in "certificate" (DER)."""
         parts = urllib.parse.urlsplit(url)
-        connection = self.namespace.inside(socket.create_connection, (parts.hostname, parts.port), 5)
-        with connection, connection.makefile("rb") as answer:
-            connection.sendall(f"GET {parts.path or '/'} HTTP/1.0\r\nHost: {parts.hostname}\r\n\r\n".encode())
-            head, _, body = answer.read().partition(b"\r\n\r\n")
-        assert head.startswith(b"HTTP/1.0 200 "), head
-        return json.loads(body)
+        host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+        with self.connect(parts.hostname, parts.port, source, timeout) as connection:
+            certificate = None
+            if parts.scheme == "https":
+                context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+                context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+                connection = context.wrap_socket(connection, server_hostname=sni)
+                certificate = connection.getpeercert(True)
+            with connection:
+                path = parts.path + (f"?{parts.query}" if parts.query else "")
+                connection.sendall(f"GET {path or '/'} HTTP/1.1\r\nHost: {sni or host}\r\nConnection: close\r\n\r\n".encode())
+                reply = Reply(connection)
+        reply.certificate = certificate
+        return reply
+
+    def get(self, url, **options):
+        """What the member saw."""
+        return self.request(url, **options).said
+
+    def servers(self, url, count=8, **options):
+        """The names of those that answered, in order."""
+        return [self.get(url, **options)["server"] for _ in range(count)]
+
+
+class Traffic:
+    """Requests one after the other in a thread, from entering to leaving; none may fail."""
+
+    def __init__(self, client, url):
+        self.client, self.url, self.count, self.failures = client, url, 0, []
+        self.ended = threading.Event()
+        self.thread = threading.Thread(target=self._run, daemon=True)
+
+    def _run(self):
+        while not self.ended.wait(0.05):
+            try:
+                self.client.get(self.url)
+                self.count += 1
+            except (OSError, AssertionError, http.client.HTTPException) as error:
+                self.failures.append(repr(error))
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *unused):
+        self.ended.set()
+        self.thread.join()
 
 
 def read_proxy_header(stream):
@@ -66,44 +128,56 @@ def read_proxy_header(stream):
     return None
 
 
-class Member(Host):
-    """Answers HTTP requests with its name and what the PROXY protocol said; reads headers where they are sent. Health
-    checks (/health) are answered but not counted."""
+class Server:
+    """Answers HTTP requests with its name and what it was told; reads headers of the PROXY protocol where they are sent.
+    Health checks (/health) are answered with "health" and not counted. With a TLS context it speaks HTTPS."""
 
-    def __init__(self, name, address, port=8080):
-        super().__init__("member", address)
-        self.name, self.port, self.requests, self.server = name, port, 0, None
+    def __init__(self, host, address, port, context=None):
+        self.host, self.address, self.port, self.context = host, address, port, context
+        self.requests, self.health, self.server = 0, 200, None
         self.start()
 
     def start(self):
-        member = self
+        this = self
 
-        class Handler(socketserver.StreamRequestHandler):
-            timeout = 10
-
+        class Handler(socketserver.BaseRequestHandler):
             def handle(self):
-                proxy = read_proxy_header(self.rfile)
-                words = self.rfile.readline(8192).split()
-                while self.rfile.readline(8192).strip():
-                    pass
-                if len(words) < 2:
-                    return
-                if not words[1].startswith(b"/health"):
-                    member.requests += 1
-                body = json.dumps({"server": member.name, "peer": self.client_address[0], "proxy": proxy})
-                self.wfile.write(f"HTTP/1.0 200 OK\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode())
+                self.request.settimeout(10)
+                if this.context:
+                    self.request = this.context.wrap_socket(self.request, server_side=True)
+                with self.request.makefile("rb") as stream, self.request:
+                    this.serve(stream, self.client_address[0], self.request)
 
-        class Server(socketserver.ThreadingTCPServer):
+        class Listening(socketserver.ThreadingTCPServer):
             daemon_threads = True
             allow_reuse_address = True
             request_queue_size = 128
+            address_family = socket.AF_INET6 if ":" in self.address else socket.AF_INET
 
             def handle_error(self, request, client_address):
                 pass  # checks that go away
 
         # Its socket is made in the namespace and stays there.
-        self.server = self.namespace.inside(Server, (self.address, self.port), Handler)
+        self.server = self.host.namespace.inside(Listening, (self.address, self.port), Handler)
         threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
+
+    def serve(self, stream, peer, connection):
+        proxy = read_proxy_header(stream)
+        words = stream.readline(8192).split()
+        headers = {}
+        while line := stream.readline(8192).strip().decode("latin-1"):
+            name, _, value = line.partition(":")
+            headers[name.lower()] = value.strip()
+        if len(words) < 2:
+            return
+        status = 200
+        if words[1].startswith(b"/health"):
+            status = self.health
+        else:
+            self.requests += 1
+        body = json.dumps({"server": self.host.name, "peer": peer, "proxy": proxy, "headers": headers,
+            "path": words[1].decode("latin-1")})
+        connection.sendall(f"HTTP/1.1 {status} -\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n{body}".encode())
 
     def stop(self):
         if self.server:
@@ -111,6 +185,30 @@ class Member(Host):
             self.server.server_close()
             self.server = None
 
+
+class Member(Host):
+    """A machine with a server, on 8080; serve() makes more."""
+
+    def __init__(self, name, *addresses, port=8080):
+        super().__init__("member", *addresses)
+        self.name, self.port, self.servers = name, port, []
+        self.main = self.serve(port)
+
+    def serve(self, port, address=None, context=None):
+        self.servers.append(Server(self, address or self.address, port, context))
+        return self.servers[-1]
+
+    @property
+    def requests(self):
+        return self.main.requests
+
+    def stop(self):
+        self.main.stop()
+
+    def start(self):
+        self.main.start()
+
     def close(self):
-        self.stop()
+        for server in self.servers:
+            server.stop()
         super().close()

@@ -13,19 +13,33 @@ import uuid
 
 FOLDER = pathlib.Path(os.environ.get("AMPHORAD_CLOUD", "/run/cloud"))
 NETWORKS = {
-    "management": {"id": "a0000000-0000-4000-8000-000000000001", "subnet": "a0000000-0000-4000-8000-0000000000a1",
-        "cidr": "172.31.0.0/24", "gateway": None, "bridge": "br-management", "first": 10},
-    "vip": {"id": "b0000000-0000-4000-8000-000000000002", "subnet": "b0000000-0000-4000-8000-0000000000b2",
-        "cidr": "10.44.0.0/24", "gateway": "10.44.0.1", "bridge": "br-vip", "first": 20},
-    "member": {"id": "c0000000-0000-4000-8000-000000000003", "subnet": "c0000000-0000-4000-8000-0000000000c3",
-        "cidr": "10.55.0.0/24", "gateway": None, "bridge": "br-member", "first": 100},
+    "management": {"id": "a0000000-0000-4000-8000-000000000001", "bridge": "br-management", "subnets": [
+        {"id": "a0000000-0000-4000-8000-0000000000a1", "cidr": "172.31.0.0/24", "gateway": None, "first": 10}]},
+    "vip": {"id": "b0000000-0000-4000-8000-000000000002", "bridge": "br-vip", "subnets": [
+        {"id": "b0000000-0000-4000-8000-0000000000b2", "cidr": "10.44.0.0/24", "gateway": "10.44.0.1", "first": 20},
+        {"id": "b0000000-0000-4000-8000-0000000000b6", "cidr": "fd44::/64", "gateway": None, "first": 32}]},
+    "member": {"id": "c0000000-0000-4000-8000-000000000003", "bridge": "br-member", "subnets": [
+        {"id": "c0000000-0000-4000-8000-0000000000c3", "cidr": "10.55.0.0/24", "gateway": None, "first": 100},
+        {"id": "c0000000-0000-4000-8000-0000000000c6", "cidr": "fd55::/64", "gateway": None, "first": 256}]},
 }
 MTU = 1500
 
 
-def find_network(**key):
-    """find_network(id=…) or find_network(subnet=…); None when there is no such."""
-    return next((row for row in NETWORKS.values() if all(row[k] == v for k, v in key.items())), None)
+def find_network(identifier):
+    """By its id; None when there is no such."""
+    return next((net for net in NETWORKS.values() if net["id"] == identifier), None)
+
+
+def find_subnet(identifier):
+    """(network, subnet) by the id of the subnet; None twice when there is no such."""
+    return next(((net, subnet) for net in NETWORKS.values() for subnet in net["subnets"] if subnet["id"] == identifier),
+        (None, None))
+
+
+def subnet_of(address):
+    """The id of the subnet that an address is of."""
+    return next(subnet["id"] for net in NETWORKS.values() for subnet in net["subnets"]
+        if ipaddress.ip_address(address) in ipaddress.ip_network(subnet["cidr"]))
 
 
 @contextlib.contextmanager
@@ -50,18 +64,31 @@ def run(*command, check=True):
     return done.stdout
 
 
-def make_port(data, network_id, address=None, **more):
-    net = find_network(id=network_id)
-    used = {port["address"] for port in data["ports"].values()}
+def make_address(data, subnet_id, address=None):
+    """A fixed address of a port: the one asked for, or the first that nobody has."""
+    subnet = find_subnet(subnet_id)[1]
+    used = {fixed["address"] for port in data["ports"].values() for fixed in port["fixed"]}
     if address is None:
-        hosts = list(ipaddress.ip_network(net["cidr"]).hosts())[net["first"] - 1:]
-        address = next(str(host) for host in hosts if str(host) not in used)
-    elif address in used:
-        raise RuntimeError(f"{address} is in use")
+        base = ipaddress.ip_network(subnet["cidr"])[subnet["first"]]
+        address = next(str(base + i) for i in range(200) if str(base + i) not in used)
+    else:
+        address = ipaddress.ip_address(address).compressed
+        if address in used:
+            raise RuntimeError(f"{address} is in use")
+    return {"subnet": subnet_id, "address": address}
+
+
+def make_port(data, network_id, wanted=(), **more):
+    """"wanted": dictionaries with a subnet_id, an ip_address or both, as Octavia and Neutron write them. Without any the
+    port gets an address of the first subnet."""
     identifier = str(uuid.uuid4())
-    port = {"id": identifier, "network": network_id, "subnet": net["subnet"], "address": address, "server": None,
-        "mac": "fa:16:3e:" + ":".join(identifier[i:i + 2] for i in (0, 2, 4)), "name": "", "device": ""} | more
+    port = {"id": identifier, "network": network_id, "fixed": [], "server": None, "name": "", "device": "",
+        "mac": "fa:16:3e:" + ":".join(identifier[i:i + 2] for i in (0, 2, 4)), "vnic_type": "normal"} | more
     data["ports"][identifier] = port
+    for one in wanted or [{}]:
+        address = one.get("ip_address")
+        subnet = one.get("subnet_id") or (subnet_of(address) if address else find_network(network_id)["subnets"][0]["id"])
+        port["fixed"].append(make_address(data, subnet, address))
     return port
 
 
@@ -74,8 +101,13 @@ def plug(port, namespace):
     here, there = _ends(port["id"])
     run("ip", "link", "add", here, "mtu", MTU, "type", "veth", "peer", "name", there, "netns", namespace, "address",
         port["mac"], "mtu", MTU)
-    run("ip", "link", "set", here, "master", find_network(id=port["network"])["bridge"], "up")
+    run("ip", "link", "set", here, "master", find_network(port["network"])["bridge"], "up")
     return there
+
+
+def set_link(port_id, state):
+    """Cuts a port off, or not any more."""
+    run("ip", "link", "set", _ends(port_id)[0], state)
 
 
 def unplug(port_id):

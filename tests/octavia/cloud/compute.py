@@ -30,7 +30,8 @@ def _server(compute_id):
 
 def _interface(port):
     return network_models.Interface(id=port["id"], compute_id=port["server"], network_id=port["network"],
-        port_id=port["id"], fixed_ips=[network_models.FixedIP(subnet_id=port["subnet"], ip_address=port["address"])])
+        port_id=port["id"], fixed_ips=[network_models.FixedIP(subnet_id=fixed["subnet"], ip_address=fixed["address"])
+            for fixed in port["fixed"]])
 
 
 def _write_drive(folder, files):
@@ -43,6 +44,9 @@ def _write_drive(folder, files):
 
 
 class Compute(noop.NoopComputeDriver):
+    def __init__(self):
+        """Newer versions of the driver below keep a database in /tmp: not ours."""
+
     def build(self, name="amphora", network_ids=None, config_drive_files=None, **unused):
         compute_id = str(uuid.uuid4())
         namespace = f"amphora-{compute_id[:8]}"
@@ -54,8 +58,9 @@ class Compute(noop.NoopComputeDriver):
         cloud.run("ip", "netns", "add", namespace)
         link = cloud.plug(port, namespace)
         cloud.run("ip", "-n", namespace, "link", "set", link, "name", "ens3")
-        prefix = cloud.find_network(id=port["network"])["cidr"].partition("/")[2]
-        cloud.run("ip", "-n", namespace, "address", "add", f"{port['address']}/{prefix}", "dev", "ens3")
+        address = port["fixed"][0]["address"]
+        prefix = cloud.find_network(port["network"])["subnets"][0]["cidr"].partition("/")[2]
+        cloud.run("ip", "-n", namespace, "address", "add", f"{address}/{prefix}", "dev", "ens3")
         cloud.run("ip", "-n", namespace, "link", "set", "ens3", "up")
         with open(folder / "console.log", "ab") as console:
             process = subprocess.Popen(["ip", "netns", "exec", namespace, *UNSHARE, str(HERE / "amphora-vm"), str(folder),
@@ -63,7 +68,7 @@ class Compute(noop.NoopComputeDriver):
                 start_new_session=True)
         with cloud.state() as data:
             data["servers"][compute_id] = {"id": compute_id, "namespace": namespace, "port": port["id"],
-                "address": port["address"], "pid": process.pid, "start_time": cloud.start_time(process.pid)}
+                "address": address, "pid": process.pid, "start_time": cloud.start_time(process.pid)}
         return compute_id
 
     def delete(self, compute_id):
@@ -99,7 +104,8 @@ class Compute(noop.NoopComputeDriver):
     def attach_network_or_port(self, compute_id, network_id=None, ip_address=None, port_id=None):
         server = _server(compute_id)
         with cloud.state() as data:
-            port = data["ports"][port_id] if port_id else cloud.make_port(data, network_id, ip_address, name="nova")
+            port = data["ports"][port_id] if port_id else cloud.make_port(data, network_id,
+                [{"ip_address": ip_address}] if ip_address else (), name="nova")
             port.update(server=compute_id, device=compute_id)
         cloud.plug(port, server["namespace"])
         return _interface(port)

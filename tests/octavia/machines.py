@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a test does to an amphora that no controller would: looking inside, and breaking it."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+
+import cloud
+from netns import inside
+from processes import alive, command_line, kill, parent_of, wait_for
+
+
+def _children():
+    found = {}
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            found.setdefault(parent_of(int(entry)), []).append(int(entry))
+    return found
+
+
+class Machine:
+    """The server of an amphora, by what the API says of the amphora."""
+
+    def __init__(self, amphora):
+        self.id = amphora["compute_id"]
+        self.amphora = amphora
+        with cloud.state() as data:
+            self.server = data["servers"][self.id]
+            self.management_port = self.server["port"]
+        self.folder = cloud.FOLDER / self.id
+        self.config = "etc/octavia/amphora-agent.conf"
+
+    # What runs there
+
+    def processes(self, program):
+        """Pids of those whose program has this name, a parent before its children."""
+        children, todo, found = _children(), [self.server["pid"]], []
+        while todo:
+            pid = todo.pop(0)
+            todo += sorted(children.get(pid, []))
+            if os.path.basename(command_line(pid)[0] if command_line(pid) else "") == program and alive(pid):
+                found.append(pid)
+        return found
+
+    @property
+    def init(self):
+        """Process 1 of the amphora."""
+        return _children()[self.server["pid"]][0]
+
+    @property
+    def agent(self):
+        found = self.processes("amphora-agent")
+        return found[0] if found else None
+
+    def path(self, name):
+        """A file of the amphora."""
+        return pathlib.Path(f"/proc/{self.init}/root/{name}")
+
+    def run(self, *command, check=True):
+        done = subprocess.run(["nsenter", "-t", str(self.init), "-m", "-n", "-p", *command], stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=30, check=False)
+        assert not check or done.returncode == 0, (command, done.stdout)
+        return done.stdout
+
+    def addresses(self):
+        """Where HAProxy runs."""
+        links = json.loads(self.run("ip", "-n", "amphora-haproxy", "-j", "address") or "[]")
+        return {info["local"] for link in links for info in link["addr_info"]}
+
+    @property
+    def console(self):
+        return (self.folder / "console.log").read_text(errors="replace")
+
+    # What is done to it
+
+    def send(self, program, number):
+        for pid in self.processes(program):
+            kill(pid, number)
+
+    def restart_agent(self, number=signal.SIGTERM, environment=None):
+        """It is started again whenever it ends; with these variables, if given."""
+        if environment is not None:
+            (self.folder / "environment").write_text("".join(f"export {key}='{value}'\n" for key, value in environment.items()))
+        before = self.agent
+        kill(before, number)
+        wait_for(lambda: self.agent not in (None, before), 20, "the agent runs again")
+
+    def die(self):
+        """Without a word."""
+        kill(self.server["pid"])
+        wait_for(lambda: not alive(self.server["pid"]), 10, "the amphora has died")
+
+    def cut_off(self, state="down"):
+        """From the controllers."""
+        cloud.set_link(self.management_port, state)
+
+    def fill_disk(self):
+        """Nothing can be written any more until free_disk()."""
+        total, free, size = map(int, self.run("stat", "-f", "-c", "%b %f %S", "/mnt").split())
+        self.run("mount", "-o", f"remount,size={(total - free) * size}", "/mnt")
+
+    def free_disk(self):
+        self.run("mount", "-o", "remount,size=1g", "/mnt")
+
+
+def in_namespace_of(machine, function, *arguments):
+    """With sockets in the network namespace of the amphora, where its agent's API is."""
+    return inside(machine.server["namespace"], function, *arguments)

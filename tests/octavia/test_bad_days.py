@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What goes wrong around an agent. Afterwards the API tells the truth, nothing is lost, and nobody had to help."""
+
+import glob
+import re
+import signal
+import time
+
+import pytest
+
+from hosts import Traffic
+from processes import wait_for
+from test_agent import spoil_heartbeat_key
+from test_changes import settled
+
+feature = pytest.mark.feature
+FAKETIME = glob.glob("/usr/lib/*/faketime/libfaketime.so.1")
+
+
+def said_since(path):
+    """said(pattern): whether the log says so from here on."""
+    begin = path.stat().st_size
+
+    def said(pattern):
+        with open(path, errors="replace") as log:
+            log.seek(begin)
+            return re.search(pattern, log.read())
+    return said
+
+
+@feature("controller unreachable")
+def test_the_controllers_are_out_of_reach(plain, control_plane, client):
+    machine = plain.machine()
+    before = settled(plain)
+    said = said_since(control_plane.log("worker"))
+    with Traffic(client, plain.door) as traffic:
+        machine.cut_off()
+        try:
+            plain.start_change(f"listeners/{plain.listener}", connection_limit=2500)
+            plain.servers["b"].stop()
+            wait_for(lambda: said("Could not connect to instance"), 30, "the worker tries in vain", interval=0.3)
+            assert plain.provisioning_status() == "PENDING_UPDATE"
+        finally:
+            machine.cut_off("up")
+        plain.settle()
+        plain.wait_operating(plain.members["b"], "ERROR")
+    assert "maxconn 2500" in machine.path(f"var/lib/octavia/{plain.id}/haproxy.cfg").read_text()
+    # HAProxy finds out within two checks that b has gone; until then b's clients are sent on to a.
+    assert len(traffic.failures) <= 2, traffic.failures
+    # Heartbeats are not acknowledged (UDP): those that were lost on their way are missing in the statistics, nothing else.
+    after = settled(plain)
+    assert before < after <= before + traffic.count + len(traffic.failures)
+    client.servers(plain.door, 3)
+    wait_for(lambda: plain.counted() == after + 3, 20, "what comes now is counted")
+
+
+@feature("disk full")
+def test_the_disk_is_full(plain, control_plane, client):
+    machine = plain.machine()
+    config = machine.path(f"var/lib/octavia/{plain.id}/haproxy.cfg")
+    before = config.read_text()
+    machine.fill_disk()
+    try:
+        plain.start_change(f"listeners/{plain.listener}", connection_limit=2222)
+        listener = f"/lbaas/listeners/{plain.listener}"
+
+        def failed():
+            return control_plane.get(listener)["listener"]["provisioning_status"] == "ERROR"
+        wait_for(failed, 60, "the API says that it failed", interval=0.3)
+        assert config.read_text() == before
+        # What serves goes on serving, and its state goes on being told.
+        assert set(client.servers(plain.door, 4)) == {"a", "b"}
+        plain.servers["b"].stop()
+        plain.wait_operating(plain.members["b"], "ERROR")
+    finally:
+        machine.free_disk()
+        plain.servers["b"].start()
+    plain.change(f"listeners/{plain.listener}", connection_limit=2223)
+    assert "maxconn 2223" in config.read_text()
+    assert not [path for path in config.parent.iterdir() if path.name.startswith(".") or path.suffix in (".new", ".tmp")]
+    plain.wait_online()
+
+
+@feature("HAProxy hangs")
+def test_haproxy_hangs(plain, client):
+    machine = plain.machine()
+    before = settled(plain)
+    client.servers(plain.door, 3)
+    machine.send("haproxy", signal.SIGSTOP)
+    try:
+        plain.wait_operating(plain.listener, "ERROR")
+    finally:
+        machine.send("haproxy", signal.SIGCONT)
+    plain.wait_online()
+    client.servers(plain.door, 2)
+    wait_for(lambda: plain.counted() == before + 5, 20, "nothing is lost")
+
+
+@feature("HAProxy hangs")
+def test_an_update_while_haproxy_hangs(plain, client):
+    """Whatever the agent answers, afterwards what runs is what the API says."""
+    machine = plain.machine()
+    machine.send("haproxy", signal.SIGSTOP)
+    try:
+        plain.start_change(f"pools/{plain.pool}/members/{plain.members['a']}", weight=7)
+        wait_for(lambda: "reload" in machine.console.rpartition("/haproxy: 202")[2], 30, "the agent is at it", interval=0.2)
+    finally:
+        machine.send("haproxy", signal.SIGCONT)
+    wait_for(lambda: not plain.provisioning_status().startswith("PENDING"), 60, "Octavia has an answer")
+    plain.change(f"pools/{plain.pool}/members/{plain.members['a']}", weight=1)
+    plain.wait_online()
+    assert set(client.servers(plain.door, 4)) == {"a", "b"}
+
+
+@feature("clock jumps")
+@pytest.mark.skipif(not FAKETIME, reason="libfaketime is not installed (Debian package libfaketime)")
+def test_the_clock_jumps(plain, client):
+    machine = plain.machine()
+    clock = machine.path("run/clock")
+    clock.write_text("+0\n")
+    machine.restart_agent(environment={"LD_PRELOAD": FAKETIME[0], "FAKETIME_TIMESTAMP_FILE": "/run/clock",
+        "FAKETIME_NO_CACHE": "1", "DONT_FAKE_MONOTONIC": "1"})
+    try:
+        plain.wait_online()
+        before = settled(plain)
+        for number, offset in enumerate(("+5d", "+0", "-3d", "+0"), 1):
+            clock.write_text(f"{offset}\n")
+            server = plain.servers["ab"[number % 2]]
+            server.stop()
+            plain.wait_operating(plain.members["ab"[number % 2]], "ERROR")
+            server.start()
+            plain.wait_online()
+            client.servers(plain.door, 2)
+            wait_for(lambda: plain.counted() == before + 2 * number, 20, f"counted at {offset}")
+            # Three days ago the controllers' certificate was not valid yet: that is refused.
+            if not offset.startswith("-"):
+                plain.change(f"listeners/{plain.listener}", connection_limit=6000 + number)
+    finally:
+        clock.write_text("+0\n")
+        machine.restart_agent(environment={})
+    plain.wait_online()
+
+
+@feature("RabbitMQ restarted")
+def test_rabbitmq_is_restarted_during_an_update(plain, control_plane, client):
+    machine = plain.machine()
+    worker = said_since(control_plane.log("worker"))
+    plain.start_change(f"listeners/{plain.listener}", connection_limit=7000)
+    wait_for(lambda: worker(f"listener.*{plain.listener}"), 30, "the worker has been told")
+    control_plane.stop_process("rabbitmq")
+    control_plane.start_rabbitmq()
+    plain.settle()
+    assert "maxconn 7000" in machine.path(f"var/lib/octavia/{plain.id}/haproxy.cfg").read_text()
+    control_plane.wait_rabbitmq()
+    wait_for(lambda: worker("Reconnected to AMQP server"), 60, "the worker is back", interval=0.3)
+    plain.change(f"listeners/{plain.listener}", connection_limit=7001)
+    assert set(client.servers(plain.door, 4)) == {"a", "b"}
+
+
+@feature("wrong heartbeat key")
+@pytest.mark.long
+def test_an_agent_with_a_wrong_key_is_replaced(plain, client):
+    """Nobody repairs it: to Octavia it is an amphora that has died."""
+    machine = plain.machine()
+    spoil_heartbeat_key(machine)
+    began = time.monotonic()
+    wait_for(lambda: [one["id"] for one in plain.amphorae if one["status"] == "ALLOCATED"] not in
+        ([], [machine.amphora["id"]]), 180, "another amphora is there", interval=0.5)
+    print(f"after {time.monotonic() - began:.0f} s")
+    plain.settle()
+    plain.wait_online(60)
+    assert set(client.servers(plain.door, 4)) == {"a", "b"}

@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every kind of listener, pool, policy and monitor, in one load balancer."""
+
+import pytest
+
+import pki
+import shop as goods
+from processes import wait_for
+
+feature = pytest.mark.feature
+
+
+@feature("fully populated load balancer")
+def test_one_request_makes_all(shop):
+    if not shop.made_whole:
+        pytest.skip("this Octavia forgets what is made with a load balancer")
+
+
+@feature("operating status")
+def test_everything_is_active_and_online(shop):
+    shop.wait_online(60)
+    objects = shop.objects()
+    names = sorted(value["name"] for value in objects.values() if value.get("name"))
+    both = ["tcp", "proxy", "proxyv2", "http", "https", "terminated", "mixed"]
+    assert names == sorted(["shop", *both, *both, "tcp", "proxy-http", "proxy-tcp", "http", "tls-hello", "https", "ping",
+        "other", "a-8083", "b-8080", "b-8081",
+        *(f"{host}-{port}" for host in "ab" for port in (8080, 8080, 8081, 8082, 8443, 8444))])
+    assert {value["name"] for value in objects.values() if value.get("operating_status") == "NO_MONITOR"} == {"b-8081"}
+    # What each says for itself is the same as in the tree.
+    for kinds in ("listeners", "pools"):
+        found = [one for one in shop.control_plane.get(f"/lbaas/{kinds}")[kinds] if one["id"] in objects]
+        assert {(one["provisioning_status"], one["operating_status"]) for one in found} == {("ACTIVE", "ONLINE")}, found
+        assert len(found) == {"listeners": 7, "pools": 8}[kinds]
+    [amphora] = shop.amphorae
+    assert (amphora["status"], amphora["role"]) == ("ALLOCATED", "STANDALONE")
+
+
+@pytest.fixture(params=[pytest.param(False, id="vip", marks=feature("IPv4 VIP")),
+    pytest.param(True, id="additional_vip", marks=feature("additional VIP"))])
+def door(request, shop, client):
+    """(address of the load balancer, address of the client), IPv4 and IPv6."""
+    shop.wait_online(60)
+    return (shop.additional_vips[0], "fd44::200") if request.param else (shop.vip, client.address)
+
+
+@pytest.mark.parametrize("port, version", [pytest.param(goods.PROXY, 1, marks=feature("PROXY pool"), id="PROXY"),
+    pytest.param(goods.PROXYV2, 2, marks=feature("PROXYV2 pool"), id="PROXYV2")])
+def test_members_see_the_client(shop, client, door, port, version):
+    vip, address = door
+    seen = [client.get(shop.url(port, vip)) for _ in range(6)]
+    assert {one["server"] for one in seen} == {"a", "b"}
+    assert {tuple(one["proxy"]) for one in seen} == {(version, address, vip)}
+    assert address not in {one["peer"] for one in seen}
+
+
+@feature("TCP listener")
+def test_tcp(shop, client, door):
+    seen = [client.get(shop.url(goods.TCP, door[0])) for _ in range(4)]
+    assert {one["server"] for one in seen} == {"a", "b"}
+    assert {one["proxy"] for one in seen} == {None}
+
+
+@feature("HTTP listener")
+def test_http(shop, client, door):
+    vip, address = door
+    seen = [client.get(shop.url(goods.HTTP, vip)) for _ in range(4)]
+    assert {one["server"] for one in seen} == {"a", "b"}
+    headers = seen[0]["headers"]
+    assert headers["x-forwarded-for"] == address
+    assert (headers["x-forwarded-port"], headers["x-forwarded-proto"]) == (str(goods.HTTP), "http")
+
+
+@feature("HTTPS listener")
+def test_https_is_passed_on(shop, client, door):
+    replies = [client.request(shop.url(goods.HTTPS, door[0], "https")) for _ in range(4)]
+    assert {reply.said["server"] for reply in replies} == {"a", "b"}
+    assert pki.serial_of(replies[0].certificate) not in {one.serial for one in shop.certificates.values()}
+
+
+@feature("TERMINATED_HTTPS listener", "SNI", "TLS to the members")
+def test_https_ends_here(shop, client, door):
+    vip, address = door
+    for name, expected in (("a.example", "a.example"), ("b.example", "b.example"), ("other.example", "default.example")):
+        reply = client.request(shop.url(goods.TERMINATED, vip, "https"), sni=name)
+        assert pki.serial_of(reply.certificate) == shop.certificates[expected].serial, name
+        assert reply.said["headers"]["x-forwarded-for"] == address
+        assert reply.said["headers"]["host"] == name
+
+
+@feature("L7 policies")
+def test_l7_policies(shop, client):
+    shop.wait_online(60)
+    url = shop.url(goods.HTTP)
+    assert client.request(f"{url}/admin/x").status == 403
+    assert set(client.servers(f"{url}/other/x", 4)) == {"b"}
+    moved = client.request(f"{url}/old/x?y=1")
+    assert (moved.status, moved.headers["Location"]) == (302, "https://new.example/old/x?y=1")
+    gone = client.request(f"{url}/gone")
+    assert (gone.status, gone.headers["Location"]) == (307, "https://a.example/there")
+    assert set(client.servers(f"{url}/else", 4)) == {"a", "b"}
+
+
+@feature("IPv6 members")
+def test_members_of_both_families(shop, client):
+    shop.wait_online(60)
+    seen = [client.get(shop.url(goods.MIXED)) for _ in range(4)]
+    assert {one["server"] for one in seen} == {"a", "b"}
+    assert {":" in one["peer"] for one in seen if one["server"] == "b"} == {True}
+
+
+@feature("HTTP monitor", "HTTPS monitor", "TCP monitor", "TLS-HELLO monitor", "PING monitor")
+def test_monitors(shop, client, farm):
+    """What each monitor looks at fails, all at once; each finds its own, and says so until it is well again."""
+    shop.wait_online(60)
+    a = farm[0]
+    ill = {"http": ("a-8081", goods.HTTP, "http"), "https": ("a-8444", goods.TERMINATED, "https"),
+        "tcp": ("a-8082", goods.TCP, "http"), "tls-hello": ("a-8443", goods.HTTPS, "https"),
+        "ping": ("a-8083", goods.MIXED, "http")}
+    members = {name: shop.named(name) for name, _, _ in ill.values()}
+    try:
+        shop.servers["a", 8081].health = 503
+        shop.servers["a", 8444].health = 503
+        shop.servers["a", 8082].stop()
+        # Connections go on, TLS does not.
+        spoken, shop.servers["a", 8443].context = shop.servers["a", 8443].context, None
+        a.namespace.sysctl("net.ipv4.icmp_echo_ignore_all", "1")
+
+        def wrong():
+            return {identifier for identifier, status in shop.operating().items() if status == "ERROR"}
+        wait_for(lambda: wrong() == set(members.values()), 30, "each monitor finds what is ill, and nothing else")
+        statuses = shop.operating()
+        assert {statuses[one["id"]] for one in shop.control_plane.get("/lbaas/pools")["pools"]
+            if one["name"] in ("http", "terminated", "tcp", "https", "mixed") and one["id"] in statuses} == {"DEGRADED"}
+        for _, port, scheme in ill.values():
+            assert set(client.servers(shop.url(port, scheme=scheme), 4)) == {"b"}, port
+    finally:
+        shop.servers["a", 8081].health = shop.servers["a", 8444].health = 200
+        shop.servers["a", 8443].context = spoken
+        shop.servers["a", 8082].start()
+        a.namespace.sysctl("net.ipv4.icmp_echo_ignore_all", "0")
+    shop.wait_online()
+    for _, port, scheme in ill.values():
+        assert set(client.servers(shop.url(port, scheme=scheme), 4)) == {"a", "b"}, port
+
+
+@feature("statistics")
+def test_each_listener_counts_its_own(shop, client):
+    shop.wait_online(60)
+    listeners = {one["name"]: one["id"] for one in shop.control_plane.get("/lbaas/listeners")["listeners"]
+        if one["id"] in shop.objects()}
+    counted = {}
+
+    def counts():
+        counted.update({name: shop.listener_stats(listeners[name]) for name in ("tcp", "http")})
+        return counted["tcp"]["total_connections"], counted["http"]["total_connections"]
+
+    # What was asked before this comes in with the next heartbeats.
+    seen = []
+
+    def settled():
+        seen.append(counts())
+        return len(seen) > 4 and len(set(seen[-4:])) == 1
+    wait_for(settled, 20, "nothing moves any more", interval=0.6)
+    before = seen[-1]
+    bytes_before = counted["http"]["bytes_out"]
+    received = 0
+    for _ in range(5):
+        client.get(shop.url(goods.TCP))
+    for _ in range(3):
+        received += len(client.request(shop.url(goods.HTTP)).body)
+    wait_for(lambda: counts() == (before[0] + 5, before[1] + 3), 20, "5 and 3 more connections")
+    assert counted["http"]["bytes_out"] - bytes_before >= received
+    assert counted["http"]["active_connections"] == 0
+    assert shop.stats["total_connections"] == sum(shop.listener_stats(one)["total_connections"]
+        for one in listeners.values())
+
+
+@feature("UDP and SCTP listeners")
+def test_udp_and_sctp():
+    pytest.skip("this kernel has no IPVS, which keepalived needs for them")
