@@ -9,7 +9,7 @@
  * that worker (pid and start time) last said. The heartbeat's deltas are totals minus what was last
  * sent. Both survive restarts of the agent in "stats_counters.json"; a file that is corrupt or from
  * another program is renamed to "….corrupt" with a warning, and counting starts anew. Not
- * thread-safe: monitor.c holds its lock.
+ * thread-safe: the health thread's lock is held (monitor_internal.h).
  *
  * The file of Octavia's own agent ({listener: {"bin", "bout", "ereq", "stot"}}, health_daemon.py)
  * is understood: it holds the last values seen of the worker that ran then, all of them sent. The

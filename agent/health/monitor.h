@@ -15,28 +15,12 @@
 #include <stdint.h>
 
 #include "agent/base/error.h"
-#include "agent/haproxy/plan.h"
 #include "agent/health/snapshot.h"
-
-struct health_target {
-	char lb_id[37];      /* of an LVS listener: its own id */
-	char *stats_socket;  /* the worker's */
-	char *master_socket; /* for old workers; NULL: not asked */
-	/* Servers that are no members any more and wait in HAProxy for their last connections to end: they are in no
-	 * snapshot. */
-	struct plan_leaving *leaving;
-	size_t n_leaving;
-	/* An LVS listener (lvs.h), NULL for HAProxy. */
-	char *lvs_config_file;
-	char *lvs_check_pid_file;
-	char *lvs_namespace; /* NULL: ours */
-};
-void health_target_done(struct health_target *target);
+#include "agent/health/target.h"
 
 /* Lists the load balancers whose HAProxy should run. The array and its strings are the caller's to
  * free (health_targets_free()). Called from the health thread. */
 typedef int (*health_list_targets)(void *userdata, struct health_target **ret, size_t *ret_n);
-void health_targets_free(struct health_target *targets, size_t n);
 
 struct health_options {
 	const char *amphora_id;

@@ -8,7 +8,7 @@
 
 #include "agent/haproxy/stats.h"
 #include "agent/health/counters.h"
-#include "agent/health/monitor.h"
+#include "agent/health/target.h"
 
 struct worker_sample {
 	pid_t pid;

@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/base/log.h"
+#include "agent/base/process.h"
+#include "agent/health/message.h"
+#include "agent/health/monitor_internal.h"
+
+/* What a message says of one listener, to be marked as sent when it was. */
+struct delta {
+	const char *lb_id;
+	char *listener_id;
+	struct listener_totals values;
+};
+
+/* One round of the thread. */
+struct round {
+	struct health_target *targets;
+	size_t n_targets;
+	struct monitored **lbs; /* references, one a target */
+	struct delta *deltas;
+	size_t n_deltas, n_members;
+	json_t *message; /* NULL: nobody to send it to */
+};
+
+/* With the mutex. */
+static void round_done(struct round *round)
+{
+	for (size_t i = 0; round->lbs && i < round->n_targets; i++)
+		monitored_unref(round->lbs[i]);
+	free(round->lbs);
+	health_targets_free(round->targets, round->n_targets);
+	for (size_t i = 0; i < round->n_deltas; i++)
+		free(round->deltas[i].listener_id);
+	free(round->deltas);
+	json_decref(round->message);
+}
+
+/* With the mutex, which is released while the targets are listed: the one who lists them has locks
+ * of its own. */
+static int round_begin(struct health *health, struct round *round)
+{
+	uint64_t forgets;
+	int r;
+
+	do {
+		health_targets_free(round->targets, round->n_targets);
+		round->targets = NULL;
+		round->n_targets = 0;
+		forgets = health->forgets;
+		pthread_mutex_unlock(&health->mutex);
+		r = health->settings->list_targets(
+			health->settings->userdata, &round->targets, &round->n_targets);
+		pthread_mutex_lock(&health->mutex);
+		if (r < 0)
+			return r;
+	} while (forgets != health->forgets);
+
+	round->lbs = calloc(round->n_targets + 1, sizeof(struct monitored *));
+	if (!round->lbs)
+		return -ENOMEM;
+	for (size_t i = 0; i < round->n_targets; i++) {
+		r = monitored_get(health, round->targets[i].lb_id, &round->lbs[i]);
+		if (r < 0)
+			return r;
+	}
+	/* What should not run any more; its counters stay until it is forgotten. */
+	for (size_t i = health->n_table; i > 0; i--)
+		if (health->table[i - 1]->references == 1)
+			monitored_remove(health, i - 1);
+	return 0;
+}
+
+/* With the mutex. */
+static int collect_deltas(
+	struct round *round, const struct health_snapshot *s, struct counters *counters)
+{
+	struct delta *grown;
+
+	grown = reallocarray(round->deltas, round->n_deltas + s->n_listeners + 1, sizeof(*grown));
+	if (!grown)
+		return -ENOMEM;
+	round->deltas = grown;
+	for (size_t i = 0; i < s->n_listeners; i++) {
+		char *id = strdup(s->listeners[i].id);
+
+		if (!id)
+			return -ENOMEM;
+		round->deltas[round->n_deltas++] = (struct delta){
+			.listener_id = id, .values = counters_unsent(counters, s->lb_id, id)};
+	}
+	return 0;
+}
+
+/* With the mutex. */
+static int make_message(struct health *health, struct round *round)
+{
+	const char *amphora_id = heartbeat_amphora_id(health->settings->heartbeat);
+	_cleanup_free_ struct health_snapshot **snapshots = NULL;
+	size_t n = 0;
+	int r;
+
+	if (!amphora_id)
+		return 0;
+	snapshots = calloc(round->n_targets + 1, sizeof(*snapshots));
+	if (!snapshots)
+		return -ENOMEM;
+	for (size_t i = 0; i < round->n_targets; i++) {
+		struct monitored *lb = round->lbs[i];
+		size_t first = round->n_deltas;
+
+		if (lb->forgotten || !lb->answers)
+			continue;
+		snapshots[n++] = lb->known;
+		r = collect_deltas(round, lb->known, health->counters);
+		for (size_t j = first; j < round->n_deltas; j++)
+			round->deltas[j].lb_id = lb->lb_id;
+		if (r < 0)
+			return r;
+		for (size_t j = 0; j < lb->known->n_pools; j++)
+			round->n_members += lb->known->pools[j].n_members;
+	}
+	return heartbeat_message(
+		amphora_id, health->sequence++, snapshots, n, health->counters, &round->message);
+}
+
+/* Without the mutex. */
+static bool may_send(struct health *health)
+{
+	const struct settings *settings = health->settings;
+	bool silent = settings->may_send && !settings->may_send(settings->userdata);
+
+	if (silent && !health->silent)
+		log_error("keepalived is configured and does not run: no heartbeat is sent");
+	if (!silent && health->silent)
+		log_notice("keepalived runs again: heartbeats go on");
+	health->silent = silent;
+	return !silent;
+}
+
+static int run_round(struct health *health, struct round *round)
+{
+	_cleanup_error_ struct error err = ERROR_INIT;
+	bool sent = false;
+	int r;
+
+	r = round_begin(health, round);
+	for (size_t i = 0; i < round->n_targets && r == 0 && !health->stopping; i++)
+		if (!round->lbs[i]->forgotten)
+			r = monitored_refresh(health, round->lbs[i], &round->targets[i], 0, NULL);
+	if (r == 0 && !health->stopping)
+		r = make_message(health, round);
+	if (r < 0 || health->stopping)
+		return r;
+
+	if (round->message) {
+		pthread_mutex_unlock(&health->mutex);
+		sent = may_send(health) &&
+		       heartbeat_send(health->settings->heartbeat, round->message,
+			       round->n_members);
+		pthread_mutex_lock(&health->mutex);
+		health->heartbeats_sent += sent;
+		health->heartbeats_failed += !sent;
+	}
+	for (size_t i = 0; sent && i < round->n_deltas; i++)
+		counters_mark_sent(health->counters, round->deltas[i].lb_id,
+			round->deltas[i].listener_id, &round->deltas[i].values);
+	if (counters_save(health->counters, &err) < 0 && !health->save_failed)
+		log_warning("cannot save what was counted: %s", error_message(&err));
+	health->save_failed = err.message != NULL;
+	health->last_round_ms = process_now_ms();
+	return 0;
+}
+
+int monitor_round(struct health *health)
+{
+	struct round round = {0};
+	int r = run_round(health, &round);
+
+	round_done(&round);
+	return r;
+}
