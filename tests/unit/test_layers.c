@@ -39,7 +39,7 @@ static const struct module {
 	{"agent/instance/",
 		{"agent/certificate/", "agent/definition/", "agent/haproxy/", "agent/keepalived/",
 			"agent/supervisor/", "agent/render/"}},
-	{"agent/agent.", {"agent/"}},
+	{"agent/agent", {"agent/"}},
 	{"agent/targets.", {"agent/"}},
 	{"agent/options.", {"agent/config."}},
 	{"agent/tools/", {"agent/config.", "agent/network/"}},
@@ -57,7 +57,8 @@ static const struct module {
 static const struct module closed[] = {
 	{"agent/main", {"agent/main.c"}},
 	{"agent/options.h", {"agent/main.c", "agent/options."}},
-	{"agent/agent.h", {"agent/agent.", "agent/main.c", "agent/targets.", "api/"}},
+	{"agent/agent_internal.h", {"agent/agent"}},
+	{"agent/agent.h", {"agent/agent", "agent/main.c", "agent/targets.", "api/"}},
 	{"api/client/", {"api/client/"}},
 	{"api/prometheus_proxy/", {"api/prometheus_proxy/"}},
 };
