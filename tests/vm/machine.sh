@@ -9,6 +9,9 @@
 #                           there as root; what that prints is printed. It ends the machine by "systemctl --force poweroff";
 #                           a reboot before keeps the disk. Gives up after MACHINE_TIMEOUT_S.
 #
+#   machine_packages        makes the DEBs of this tree, once for each content of it, unless AMPHORA_DEBS names some; prints
+#                           their paths
+#
 # MACHINE_DIR          where root file systems are kept (default: $TMPDIR/amphorad-vm)
 # MACHINE_PACKAGES     more packages
 # MACHINE_SUITE, MACHINE_MIRROR     Debian release (bookworm), mirror (apt's)
@@ -64,6 +67,35 @@ machine_write_runner()
 	[Install]
 	WantedBy=default.target
 	END
+}
+
+machine_packages()
+{
+	local folder new lock
+
+	if [[ ${AMPHORA_DEBS-} ]]; then
+		echo "$AMPHORA_DEBS"
+		return
+	fi
+	folder=$MACHINE_DIR/debs-$(find agent api etc packaging templates configure.ac Makefile*.am -type f ! -path 'packaging/image/*' \
+		-print0 | LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum | cut -c1-16)
+	mkdir -p "$MACHINE_DIR"
+	# Tests that run at the same time want the same.
+	exec {lock}>"$MACHINE_DIR/debs.lock"
+	flock "$lock"
+	if [[ ! -d $folder ]]; then
+		# Those of trees that are gone.
+		find "$MACHINE_DIR" -maxdepth 1 -name 'debs-*' -mtime +2 -exec rm -rf {} +
+		new=$(mktemp -d "$MACHINE_DIR/new-XXXXXX")
+		machine_say "building the packages (log: $new/build-deb.log)"
+		if ! packaging/build-deb --no-lint --output "$new" >"$new/said" 2>&1; then
+			cat "$new/said" >&2
+			rm -rf "$new"
+			return 1
+		fi
+		mv -T "$new" "$folder"
+	fi
+	echo "$folder"/*.deb
 }
 
 machine_root()
