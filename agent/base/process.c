@@ -100,7 +100,7 @@ int process_start_time(pid_t pid, uint64_t *ret_ticks)
 
 struct spawn {
 	const char *const *argv;
-	const char *directory;
+	const char *directory, *variable;
 	int input_fd; /* -1: /dev/null */
 	int output_fd;
 	bool new_session;
@@ -121,6 +121,40 @@ static int add_actions(posix_spawn_file_actions_t *actions, const struct spawn *
 	if (r == 0 && spawn->directory)
 		r = posix_spawn_file_actions_addchdir_np(actions, spawn->directory);
 	return r;
+}
+
+/* Ours without what has the name of "variable", and that. */
+static int make_environment(const char *variable, const char ***ret)
+{
+	size_t length = strcspn(variable, "=") + 1, n = 0, count = 0;
+	const char **made;
+
+	while (environ[count])
+		count++;
+	made = calloc(count + 2, sizeof(*made));
+	if (!made)
+		return -ENOMEM;
+	for (size_t i = 0; i < count; i++)
+		if (strncmp(environ[i], variable, length) != 0)
+			made[n++] = environ[i];
+	made[n] = variable;
+	*ret = made;
+	return 0;
+}
+
+static int call_spawn(
+	struct spawn *spawn, const posix_spawn_file_actions_t *actions, const posix_spawnattr_t *attributes)
+{
+	_cleanup_free_ const char **own = NULL;
+	int r;
+
+	if (spawn->variable) {
+		r = make_environment(spawn->variable, &own);
+		if (r < 0)
+			return -r;
+	}
+	return posix_spawnp(&spawn->pid, spawn->argv[0], actions, attributes, (char *const *)spawn->argv,
+		own ? (char *const *)own : environ);
 }
 
 /* In the namespaces of the calling thread. */
@@ -149,8 +183,7 @@ static int run_spawn(void *userdata)
 			(spawn->new_session ? POSIX_SPAWN_SETSID : 0)));
 	r = add_actions(&actions, spawn);
 	if (r == 0)
-		r = posix_spawnp(
-			&spawn->pid, spawn->argv[0], &actions, &attributes, (char *const *)spawn->argv, environ);
+		r = call_spawn(spawn, &actions, &attributes);
 	posix_spawnattr_destroy(&attributes);
 	posix_spawn_file_actions_destroy(&actions);
 	return -r;
@@ -161,13 +194,17 @@ static int spawn_in(int namespace_fd, struct spawn *spawn)
 	return namespace_fd < 0 ? run_spawn(spawn) : namespace_run(namespace_fd, run_spawn, spawn);
 }
 
-int process_spawn_detached_in(
-	int namespace_fd, const char *const *argv, int output_fd, pid_t *ret_pid, int *ret_pidfd)
+int process_spawn_detached_with(const char *const *argv, const struct process_options *options, int output_fd,
+	pid_t *ret_pid, int *ret_pidfd)
 {
-	struct spawn spawn = {.argv = argv, .input_fd = -1, .output_fd = output_fd, .new_session = true};
+	struct spawn spawn = {.argv = argv,
+		.variable = options->variable,
+		.input_fd = -1,
+		.output_fd = output_fd,
+		.new_session = true};
 	int r;
 
-	r = spawn_in(namespace_fd, &spawn);
+	r = spawn_in(options->namespace_fd, &spawn);
 	if (r < 0)
 		return r;
 	/* It cannot be reaped by anyone before we did, so the number is still its own. */
@@ -179,6 +216,15 @@ int process_spawn_detached_in(
 	}
 	*ret_pid = spawn.pid;
 	return 0;
+}
+
+int process_spawn_detached_in(
+	int namespace_fd, const char *const *argv, int output_fd, pid_t *ret_pid, int *ret_pidfd)
+{
+	struct process_options options = PROCESS_OPTIONS_INIT;
+
+	options.namespace_fd = namespace_fd;
+	return process_spawn_detached_with(argv, &options, output_fd, ret_pid, ret_pidfd);
 }
 
 int process_spawn_detached(const char *const *argv, int output_fd, pid_t *ret_pid, int *ret_pidfd)
@@ -220,7 +266,10 @@ static int collect_output(int fd, int64_t deadline, size_t max_output, struct te
 int process_begin(
 	const char *const *argv, const struct process_options *options, int timeout_ms, struct process_job *ret)
 {
-	struct spawn spawn = {.argv = argv, .directory = options->directory, .input_fd = options->input_fd};
+	struct spawn spawn = {.argv = argv,
+		.directory = options->directory,
+		.variable = options->variable,
+		.input_fd = options->input_fd};
 	_cleanup_close_ int read_fd = -1, write_fd = -1;
 	int64_t deadline_ms = process_now_ms() + timeout_ms;
 	int pipe_fds[2], r;

@@ -32,6 +32,7 @@ struct process_options {
 	int namespace_fd;      /* network namespace, -1: ours */
 	const char *directory; /* NULL: ours */
 	int input_fd;          /* stdin, -1: /dev/null */
+	const char *variable;  /* "NAME=VALUE" in its environment, which else is ours; NULL: none */
 };
 #define PROCESS_OPTIONS_INIT ((struct process_options){.namespace_fd = -1, .input_fd = -1})
 
@@ -56,6 +57,10 @@ void process_job_done(struct process_job *job);
 /* Starts a program in a session of its own that outlives us, stdin from /dev/null, stdout and stderr to "output_fd".
  * The pidfd is the caller's. */
 int process_spawn_detached(const char *const *argv, int output_fd, pid_t *ret_pid, int *ret_pidfd);
+
+/* The same with more to choose; "directory" and "input_fd" are not. */
+int process_spawn_detached_with(const char *const *argv, const struct process_options *options, int output_fd,
+	pid_t *ret_pid, int *ret_pidfd);
 
 /* The same in a network namespace, -1: ours. */
 int process_spawn_detached_in(

@@ -91,20 +91,27 @@ static int open_namespace(const struct keepalived_spec *spec, int *ret_fd, struc
 	return spec->network_namespace ? namespace_open(spec->network_namespace, ret_fd, err) : 0;
 }
 
+/* It looks for this machine's full name before anything else (get_local_name(), for its default router_id). Where names are
+ * not known to /etc/hosts and no name server answers, that takes twice five seconds a server: resolv.conf(5). */
+static const char quick_resolver[] = "RES_OPTIONS=timeout:1 attempts:1";
+
 int keepalived_process_spawn(const struct keepalived_spec *spec, pid_t *ret_pid, int *ret_pidfd, struct error *err)
 {
 	const char *argv[] = {spec->command, "-n", "-l", "-G", "-f", spec->config, "-p", spec->pid_file,
 		"-r", spec->vrrp_pid_file, "-c", spec->check_pid_file, NULL};
 	_cleanup_close_ int output_fd = -1, namespace_fd = -1;
+	struct process_options options = PROCESS_OPTIONS_INIT;
 	int r;
 
 	r = open_namespace(spec, &namespace_fd, err);
 	if (r < 0)
 		return r;
+	options.namespace_fd = namespace_fd;
+	options.variable = quick_resolver;
 	r = output_create(spec->log_file, &output_fd);
 	if (r < 0)
 		return error_set_errno(err, r, "%s", spec->log_file);
-	r = process_spawn_detached_in(namespace_fd, argv, output_fd, ret_pid, ret_pidfd);
+	r = process_spawn_detached_with(argv, &options, output_fd, ret_pid, ret_pidfd);
 	return r < 0 ? error_set_errno(err, r, "starting %s", spec->command) : 0;
 }
 
@@ -259,6 +266,7 @@ int keepalived_process_test(const struct keepalived_spec *spec, const char *conf
 	if (r < 0)
 		return r;
 	options.namespace_fd = namespace_fd;
+	options.variable = quick_resolver;
 	r = process_run_with(argv, &options, TEST_TIMEOUT_MS, TEST_OUTPUT_MAX, &result);
 	if (r == -ENOENT)
 		return error_set(err, ERROR_UNSUPPORTED, NULL, "%s is missing: without keepalived this cannot be served",

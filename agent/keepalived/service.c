@@ -13,7 +13,7 @@
 #include "agent/supervisor/output.h"
 
 enum {
-	READY_TIMEOUT_MS = 10000,
+	READY_TIMEOUT_MS = 20000,
 	STABLE_MS = 60 * 1000, /* after a longer run the back-off begins anew */
 	BACKOFF_FIRST_MS = 100,
 	BACKOFF_MAX_MS = 30 * 1000,

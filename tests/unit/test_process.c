@@ -333,6 +333,23 @@ static void test_processes_that_do_not_exist(void **state)
 	assert_int_equal(pidfd, -1);
 }
 
+static void test_variable_for_the_program(void **state)
+{
+	_cleanup_(process_result_done) struct process_result result = PROCESS_RESULT_INIT;
+	struct process_options options = PROCESS_OPTIONS_INIT;
+
+	(void)state;
+	assert_int_equal(setenv("TEST_VARIABLE", "ours", 1), 0);
+	options.variable = "TEST_VARIABLE=its own";
+	assert_int_equal(process_run_with((const char *const[]){"sh", "-c", "printf '%s' \"$TEST_VARIABLE $HOME\"", NULL},
+				 &options, DEADLINE_MS, 1000, &result),
+		0);
+	assert_true(text_after_prefix(result.output, "its own ") != NULL);
+	/* The rest of the environment is there, and ours is as it was. */
+	assert_string_equal(text_after_prefix(result.output, "its own "), getenv("HOME") ? getenv("HOME") : "");
+	assert_string_equal(getenv("TEST_VARIABLE"), "ours");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -349,6 +366,7 @@ int main(void)
 		cmocka_unit_test(test_start_time),
 		cmocka_unit_test(test_input),
 		cmocka_unit_test(test_network_namespace),
+		cmocka_unit_test(test_variable_for_the_program),
 		cmocka_unit_test(test_processes_that_do_not_exist),
 	};
 
