@@ -280,3 +280,22 @@ int client_find_one(struct client *client, const char *argument, char **ret_id)
 		*ret_id = TAKE_PTR(ids[0]);
 	return status;
 }
+
+int client_each_definition(struct client *client, char *const *arguments, size_t n_arguments,
+	client_handle_definition handle, void *userdata)
+{
+	_cleanup_strv_ char **ids = NULL;
+	int status = client_find(client, arguments, n_arguments, &ids);
+
+	STRV_FOREACH (id, ids) {
+		_cleanup_(json_decrefp) json_t *reply = NULL;
+		char revision[HTTP_MAX_HEADER];
+
+		status = client_get_definition(client, *id, &reply, revision);
+		if (status == CLIENT_OK && reply)
+			status = handle(client, json_object_get(reply, "loadbalancer"), revision, userdata);
+		if (status != CLIENT_OK)
+			break;
+	}
+	return status;
+}

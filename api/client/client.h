@@ -58,6 +58,13 @@ int client_get_definition(
 int client_find(struct client *client, char *const *arguments, size_t n_arguments, char ***ret_ids);
 int client_find_one(struct client *client, const char *argument, char **ret_id);
 
+/* Gives the definitions of these to "handle" one after the other, until it returns something else than CLIENT_OK. "lb" is the
+ * definition's "loadbalancer"; "revision" is as of client_get_definition(). Those that a controller uploaded have none and are
+ * passed over. */
+typedef int (*client_handle_definition)(struct client *client, json_t *lb, const char *revision, void *userdata);
+int client_each_definition(struct client *client, char *const *arguments, size_t n_arguments,
+	client_handle_definition handle, void *userdata);
+
 /* Writes to standard output what a command built, and empties it. */
 int client_print(struct client *client, struct text *out);
 int client_print_json(struct client *client, const json_t *value);

@@ -106,22 +106,17 @@ static int append_rows(struct client *client, const json_t *lb, const char *only
 	return CLIENT_OK;
 }
 
+static int append_all_of(struct client *client, json_t *lb, const char *revision, void *rows)
+{
+	(void)revision;
+	return append_rows(client, lb, NULL, rows);
+}
+
 static int append_all(struct client *client, json_t *rows)
 {
 	char *const wanted[] = {(char *)client->options->loadbalancer};
-	_cleanup_strv_ char **ids = NULL;
-	int status = client_find(client, wanted, *wanted ? 1 : 0, &ids);
 
-	STRV_FOREACH (id, ids) {
-		_cleanup_(json_decrefp) json_t *reply = NULL;
-		char revision[HTTP_MAX_HEADER];
-
-		if (status == CLIENT_OK)
-			status = client_get_definition(client, *id, &reply, revision);
-		if (status == CLIENT_OK && reply)
-			status = append_rows(client, json_object_get(reply, "loadbalancer"), NULL, rows);
-	}
-	return status;
+	return client_each_definition(client, wanted, *wanted ? 1 : 0, append_all_of, rows);
 }
 
 static int set_integer(struct table *table, size_t column, const json_t *value)

@@ -63,11 +63,13 @@ static void search_done(struct search *search)
 	text_done(&search->candidates);
 }
 
-static void search_definition(struct search *search, json_t *lb, const char *revision)
+static int search_definition(struct client *client, json_t *lb, const char *revision, void *userdata)
 {
+	struct search *search = userdata;
 	json_t *object;
 	size_t i;
 
+	(void)client;
 	json_array_foreach (json_object_get(lb, kinds[search->kind].key), i, object) {
 		const char *id = view_string(object, "id");
 
@@ -83,6 +85,7 @@ static void search_definition(struct search *search, json_t *lb, const char *rev
 		search->found.object = object;
 		snprintf(search->found.revision, sizeof(search->found.revision), "%s", revision);
 	}
+	return CLIENT_OK;
 }
 
 static int complain(struct client *client, int status, const struct text *message)
@@ -118,19 +121,8 @@ int target_find(struct client *client, enum target_kind kind, const char *name, 
 {
 	_cleanup_(search_done) struct search search = {.kind = kind, .name = name};
 	char *const wanted[] = {(char *)client->options->loadbalancer};
-	_cleanup_strv_ char **ids = NULL;
-	int status = client_find(client, wanted, *wanted ? 1 : 0, &ids);
+	int status = client_each_definition(client, wanted, *wanted ? 1 : 0, search_definition, &search);
 
-	STRV_FOREACH (id, ids) {
-		_cleanup_(json_decrefp) json_t *reply = NULL;
-		char revision[HTTP_MAX_HEADER];
-
-		if (status == CLIENT_OK)
-			status = client_get_definition(client, *id, &reply, revision);
-		/* Those that a controller uploaded have none. */
-		if (status == CLIENT_OK && reply)
-			search_definition(&search, json_object_get(reply, "loadbalancer"), revision);
-	}
 	return status == CLIENT_OK ? judge(client, &search, ret) : status;
 }
 
