@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "api/client/commands.h"
+#include "api/client/proxy_protocol.h"
 
-#include <inttypes.h>
 #include <string.h>
 
 #include "agent/definition/limits.h"
-#include "api/client/target.h"
+#include "api/client/commands.h"
 #include "api/client/view.h"
 
 /*
@@ -24,11 +23,6 @@ static int usage(struct client *client, const char *words)
 	error_set(&err, ERROR_INVALID, NULL, "%s", words);
 	client_complain(client, &err);
 	return CLIENT_USAGE;
-}
-
-static bool is_proxy(const char *protocol)
-{
-	return streq(protocol, "PROXY") || streq(protocol, "PROXYV2");
 }
 
 /* "a,b" as a JSON list; NULL without memory. */
@@ -93,7 +87,7 @@ static int change_pool(struct target *target, const struct wish *wish)
 	const char *protocol = wish->protocol;
 
 	/* A pool that speaks without it goes on so. */
-	if (!protocol && is_proxy(view_string(target->object, "protocol")))
+	if (!protocol && proxy_protocol_spoken(view_string(target->object, "protocol")))
 		protocol = plain_protocol(target->lb, view_string(target->object, "id"));
 	if (!protocol)
 		return 0;
@@ -126,56 +120,6 @@ static int put_definition(struct client *client, const struct target *target, st
 	return client_exchange(client, &request, PRECONDITION_FAILED, ret);
 }
 
-static void append_options(const json_t *pool, struct text *out)
-{
-	json_t *option;
-	size_t i;
-
-	json_array_foreach (json_object_get(pool, "proxy_protocol_options"), i, option)
-		text_printf(out, "%s%s", i == 0 ? " with " : ", ", json_is_string(option) ? json_string_value(option) : "?");
-}
-
-static void append_pool_state(const json_t *pool, struct text *out)
-{
-	const char *protocol = view_string(pool, "protocol");
-
-	if (!is_proxy(protocol)) {
-		text_printf(out, "off (%s)", protocol);
-		return;
-	}
-	text_printf(out, "%s to its members", streq(protocol, "PROXY") ? "v1" : "v2");
-	append_options(pool, out);
-}
-
-static void append_listener_state(const json_t *listener, struct text *out)
-{
-	const json_t *proxy = json_object_get(listener, "proxy_protocol");
-	const json_t *cidrs = json_object_get(proxy, "trusted_cidrs");
-	const json_t *timeout = json_object_get(proxy, "header_timeout_ms");
-	json_t *cidr;
-	size_t i;
-
-	if (!json_is_true(json_object_get(proxy, "accept"))) {
-		text_append(out, "off");
-		return;
-	}
-	text_append(out, "accepted from ");
-	json_array_foreach (cidrs, i, cidr)
-		text_printf(out, "%s%s", i > 0 ? ", " : "", json_is_string(cidr) ? json_string_value(cidr) : "?");
-	if (json_array_size(cidrs) == 0)
-		text_append(out, "everybody");
-	if (json_integer_value(timeout) > 0)
-		text_printf(out, ", within %" JSON_INTEGER_FORMAT " ms", json_integer_value(timeout));
-}
-
-static void append_state(enum target_kind kind, const json_t *object, struct text *out)
-{
-	if (kind == TARGET_POOL)
-		append_pool_state(object, out);
-	else
-		append_listener_state(object, out);
-}
-
 static int report(struct client *client, enum target_kind kind, const json_t *object, const char *apply)
 {
 	_cleanup_text_ struct text out = TEXT_INIT, name = TEXT_INIT, state = TEXT_INIT;
@@ -183,7 +127,7 @@ static int report(struct client *client, enum target_kind kind, const json_t *ob
 	if (client->options->quiet)
 		return CLIENT_OK;
 	target_append_name(object, &name);
-	append_state(kind, object, &state);
+	proxy_protocol_append_state(kind, object, &state);
 	text_printf(&out, "%s ", target_kind_name(kind));
 	terminal_append(&client->out, &out, COLOUR_BOLD, text_peek(&name));
 	text_append(&out, ": PROXY protocol ");
@@ -348,71 +292,6 @@ static int switch_off(struct client *client, char *const *arguments, _unused_ si
 				   : set_listener(client, arguments[1], json_null());
 }
 
-static int append_row(struct table *table, json_t *list, enum target_kind kind, const json_t *lb, const json_t *object)
-{
-	_cleanup_text_ struct text name = TEXT_INIT, state = TEXT_INIT, lb_name = TEXT_INIT;
-	bool on = kind == TARGET_POOL ? is_proxy(view_string(object, "protocol"))
-				      : json_is_true(json_object_get(json_object_get(object, "proxy_protocol"), "accept"));
-	json_t *row;
-
-	target_append_name(object, &name);
-	target_append_name(lb, &lb_name);
-	append_state(kind, object, &state);
-	row = json_pack("{s:s, s:s, s:s, s:s, s:b, s:s}", "kind", target_kind_name(kind), "id", view_string(object, "id"), "name",
-		text_peek(&name), "loadbalancer", text_peek(&lb_name), "on", on, "state", text_peek(&state));
-	if (json_array_append_new(list, row) < 0 || table_add_row(table) < 0 ||
-		table_set(table, 0, COLOUR_DIM, target_kind_name(kind)) < 0 ||
-		table_set(table, 1, COLOUR_PLAIN, text_peek(&name)) < 0 ||
-		table_set(table, 2, on ? COLOUR_GREEN : COLOUR_DIM, text_peek(&state)) < 0 ||
-		table_set(table, 3, COLOUR_PLAIN, text_peek(&lb_name)) < 0)
-		return -ENOMEM;
-	return 0;
-}
-
-static int append_rows(struct table *table, json_t *list, const json_t *lb)
-{
-	json_t *object;
-	size_t i;
-	int r = 0;
-
-	json_array_foreach (json_object_get(lb, "listeners"), i, object)
-		if (r == 0)
-			r = append_row(table, list, TARGET_LISTENER, lb, object);
-	json_array_foreach (json_object_get(lb, "pools"), i, object)
-		if (r == 0)
-			r = append_row(table, list, TARGET_POOL, lb, object);
-	return r;
-}
-
-static int show(struct client *client, char *const *arguments, size_t n_arguments)
-{
-	static const struct table_column columns[] = {
-		{"KIND", false}, {"NAME", false}, {"PROXY PROTOCOL", false}, {"LOAD BALANCER", false}};
-	_cleanup_(json_decrefp) json_t *list = json_array();
-	_cleanup_table_ struct table *table = NULL;
-	_cleanup_text_ struct text out = TEXT_INIT;
-	_cleanup_strv_ char **ids = NULL;
-	int status = client_find(client, arguments, n_arguments, &ids), r = table_new(columns, ELEMENTSOF(columns), &table);
-
-	STRV_FOREACH (id, ids) {
-		_cleanup_(json_decrefp) json_t *reply = NULL;
-		char revision[HTTP_MAX_HEADER];
-
-		if (status == CLIENT_OK && r == 0)
-			status = client_get_definition(client, *id, &reply, revision);
-		if (status == CLIENT_OK && r == 0 && reply)
-			r = append_rows(table, list, json_object_get(reply, "loadbalancer"));
-	}
-	if (status != CLIENT_OK)
-		return status;
-	if (r < 0 || !list)
-		return client_out_of_memory(client);
-	if (client->options->json)
-		return client_print_json(client, list);
-	table_print(table, &client->out, &out);
-	return client_print(client, &out);
-}
-
 static const struct option_row on_options[] = {
 	LOADBALANCER_OPTION,
 	{.name = "tlv",
@@ -448,7 +327,7 @@ const struct command proxy_protocol_actions[] = {
 		.description = "Shows of each listener and pool, of one load balancer or of all, whether the PROXY\n"
 			       "protocol is accepted or sent.",
 		.max_arguments = 1,
-		.run = show,
+		.run = proxy_protocol_show,
 	},
 	{
 		.name = "proxy-protocol on",
