@@ -284,7 +284,8 @@ static struct plan_step step(const char *command, enum plan_expect expect, const
 
 static int carry_out(struct instance *instance, struct plan_step *steps, size_t n, struct error *err)
 {
-	const struct plan plan = {.action = PLAN_RUNTIME, .steps = steps, .n_steps = n};
+	char *pools[] = {(char[]){BACKEND}, NULL};
+	const struct plan plan = {.action = PLAN_RUNTIME, .steps = steps, .n_steps = n, .pools = pools};
 	const struct wanted wanted = {.text = instance->running, .length = instance->running_length};
 	int r;
 
