@@ -64,8 +64,7 @@ def pytest_sessionfinish(session):
             features[name] = "passed"
         elif skipped:
             features[name] = skipped[0]
-    pathlib.Path(path).write_text(json.dumps({"version": known["version"], "all": ALL, "features": features}, indent=1,
-        sort_keys=True) + "\n")
+    pathlib.Path(path).write_text(json.dumps({"version": known["version"], "features": features}, indent=1, sort_keys=True) + "\n")
 
 
 known = {}
@@ -98,12 +97,11 @@ def running_control_plane():
 @pytest.fixture
 def control_plane(running_control_plane, request):
     yield running_control_plane
-    report = getattr(request.node, "report_call", None)
-    if report is not None and report.failed:
+    if any(getattr(getattr(request.node, f"report_{when}", None), "failed", False) for when in ("setup", "call")):
         print("--- the agents said\n" + running_control_plane.console()[-8000:])
         for name in ("worker", "health-manager"):
             lines = running_control_plane.log(name).read_text(errors="replace").splitlines()
-            print(f"--- octavia-{name} said", *[line for line in lines if " ERROR " in line][-30:], sep="\n")
+            print(f"--- octavia-{name} said", *[line for line in lines if " ERROR " in line and "glue" not in line][-30:], sep="\n")
 
 
 @pytest.fixture(scope="session")

@@ -70,7 +70,7 @@ class ControlPlane:
 
     def wait_for(self, name, condition, what):
         ended = self.processes[name].poll
-        wait_for(lambda: ended() is not None or condition(), 60, what)
+        wait_for(lambda: ended() is not None or condition(), 180, what)
         assert ended() is None, f"{name} ended: {self.log(name).read_text()[-3000:]}"
 
     def stop(self):
