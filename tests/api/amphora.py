@@ -15,7 +15,7 @@ import time
 import uuid
 
 import contract
-from processes import alive, command_line, end, kill, parent_of, processes_naming, wait_for
+from processes import alive, command_line, end, free_port, kill, parent_of, processes_naming, wait_for
 
 SOURCE = pathlib.Path(os.environ.get("AMPHORAD_SRC_DIR") or pathlib.Path(__file__).resolve().parents[2]).resolve()
 BUILD = pathlib.Path(os.environ.get("AMPHORAD_BUILD_DIR") or SOURCE / "build").resolve()
@@ -117,6 +117,7 @@ class Agent:
         self.log_path = self.folder / "amphorad.log"
         self.amphora_id = str(uuid.uuid4())
         self.process = None
+        self.http_port = None
         self.notifications = Notifications(self.folder / "notify.sock")
         self.write_config(amphorad, health_manager, template_dir)
 
@@ -142,6 +143,12 @@ default_vip_address = 127.0.0.1
 haproxy_log =
 {amphorad}
 """)
+
+    def add_http_door(self):
+        """For clients that know no unix sockets: on "http_port" of the loopback interface, beside the socket."""
+        self.http_port = free_port()
+        self.config.write_text(self.config.read_text().replace(f"listen = unix:{self.socket_path}",
+            f"listen = unix:{self.socket_path}, http://127.0.0.1:{self.http_port}"))
 
     # Its process
 

@@ -13,7 +13,7 @@ import pytest
 
 from amphora import LBS
 from crud import Api, ids, serving
-from test_runtime_changes import runtime, wanted
+from test_runtime_changes import runtime, servers_of_backends, wanted
 
 SEED = int(os.environ.get("AMPHORAD_CRASH_SEED", random.SystemRandom().randrange(1 << 32)))
 CLIENTS = 8
@@ -191,20 +191,6 @@ def assert_everything_is_there(api, lb, clients, shared):
         assert not [name for name in client.must_not_be if name in text]
 
 
-def backends(agent, lb_id):
-    """What HAProxy has: backend -> name of a server -> (address, port, weight, in maintenance)."""
-    rows = [line.split() for line in runtime(agent, lb_id, "show servers state").splitlines()]
-    names = next(row for row in rows if row[:1] == ["#"])[1:]
-    found = {}
-    for row in rows:
-        if len(row) == len(names):
-            value = dict(zip(names, row))
-            # Forced by the administrator, 0x01, or by the configuration, 0x04 (HAProxy's server-t.h).
-            found.setdefault(value["be_name"], {})[value["srv_name"]] = (value["srv_addr"], int(value["srv_port"]),
-                int(value["srv_uweight"]), bool(int(value["srv_admin_state"]) & 0x05))
-    return found
-
-
 def reloads(agent, lb_id):
     """Of HAProxy's master; management.txt, "show proc"."""
     with socket.socket(socket.AF_UNIX) as connection:
@@ -226,7 +212,7 @@ def assert_haproxy_has_it(api, lb):
     assert frontends == set(ids(definition["listeners"]))
     assert api.agent.apply(lb["id"], {"loadbalancer": definition})["apply"]["action"] == "none"
     pools = {pool["id"]: pool for pool in definition["pools"]}
-    found = backends(api.agent, lb["id"])
+    found = servers_of_backends(api.agent, lb["id"])
     for listener in definition["listeners"]:
         expected = wanted({"pools": [pools[listener["default_pool_id"]]]})
         # A member that was removed stays in maintenance until HAProxy lets it go.

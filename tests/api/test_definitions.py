@@ -574,12 +574,10 @@ def test_root_and_healthz(agent):
 
 
 def test_loopback_http_door(make_agent, web):
-    http_port = free_port()
     agent = make_agent()
-    agent.config.write_text(agent.config.read_text().replace(f"listen = unix:{agent.socket_path}",
-        f"listen = unix:{agent.socket_path}, http://127.0.0.1:{http_port}"))
+    agent.add_http_door()
     agent.start()
-    status, _, body = fetch(http_port, LBS)
+    status, _, body = fetch(agent.http_port, LBS)
     assert (status, body.replace(b" ", b"").strip()) == (200, b'{"loadbalancers":[],"loadbalancers_links":[]}')
 
 

@@ -46,13 +46,11 @@ def program(tmp_path_factory):
 @pytest.mark.limit(600)
 def test_gophercloud(program, make_agent, origins):
     agent = make_agent()
-    port = free_port()
-    agent.config.write_text(agent.config.read_text().replace(f"listen = unix:{agent.socket_path}",
-        f"listen = unix:{agent.socket_path}, http://127.0.0.1:{port}"))
+    agent.add_http_door()
     agent.start()
     origin = origins("go", kind=backends.Origin)
-    done = subprocess.run([program, f"http://127.0.0.1:{port}", str(free_port()), str(origin.port)], capture_output=True,
-        text=True, timeout=120, stdin=subprocess.DEVNULL, check=False)
+    done = subprocess.run([program, f"http://127.0.0.1:{agent.http_port}", str(free_port()), str(origin.port)],
+        capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL, check=False)
     assert done.returncode == 0, done.stderr
     words = done.stdout.split()
     assert words[0] == "ok" and int(words[1]) > 100

@@ -180,9 +180,7 @@ STEPS = [
 @pytest.fixture(scope="module")
 def agent():
     running = amphora.Agent()
-    running.port = free_port()
-    running.config.write_text(running.config.read_text().replace(f"listen = unix:{running.socket_path}",
-        f"listen = unix:{running.socket_path}, http://127.0.0.1:{running.port}"))
+    running.add_http_door()
     try:
         yield running.start()
     finally:
@@ -230,7 +228,7 @@ def openstack(agent, *words):
     """Exit status, standard output and standard error of one command."""
     out, err = io.StringIO(), io.StringIO()
     handlers, logging.root.handlers = logging.root.handlers, []
-    options = ["--os-auth-type", "none", "--os-endpoint", f"http://127.0.0.1:{agent.port}"]
+    options = ["--os-auth-type", "none", "--os-endpoint", f"http://127.0.0.1:{agent.http_port}"]
     try:
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             try:
@@ -295,7 +293,7 @@ def test_as_a_program(agent):
     program = find_program("openstack")
     if program is None:
         pytest.skip("there is no program openstack")
-    done = subprocess.run([program, "--os-auth-type", "none", "--os-endpoint", f"http://127.0.0.1:{agent.port}/",
+    done = subprocess.run([program, "--os-auth-type", "none", "--os-endpoint", f"http://127.0.0.1:{agent.http_port}/",
         "loadbalancer", "provider", "list", "-f", "value", "-c", "name"], capture_output=True, text=True, timeout=60,
         stdin=subprocess.DEVNULL, check=False)
     assert (done.returncode, done.stdout.split()) == (0, ["amphora", "amphorad", "octavia"]), done

@@ -31,9 +31,7 @@ KINDS = {
 @pytest.fixture(scope="module")
 def agent():
     running = amphora.Agent()
-    running.port = free_port()
-    running.config.write_text(running.config.read_text().replace(f"listen = unix:{running.socket_path}",
-        f"listen = unix:{running.socket_path}, http://127.0.0.1:{running.port}"))
+    running.add_http_door()
     try:
         yield running.start()
     finally:
@@ -46,7 +44,7 @@ def connect(url):
 
 @pytest.fixture(scope="module")
 def octavia(agent):
-    with connect(f"http://127.0.0.1:{agent.port}") as conn:
+    with connect(f"http://127.0.0.1:{agent.http_port}") as conn:
         yield conn.load_balancer
 
 
@@ -95,10 +93,10 @@ def kind(request):
 @pytest.mark.parametrize("path", ["", "/", "/v2", "/v2.0"])
 def test_discovery(agent, path):
     """Whatever a user gives as the endpoint, the newest version is found from it."""
-    with connect(f"http://127.0.0.1:{agent.port}{path}") as conn:
+    with connect(f"http://127.0.0.1:{agent.http_port}{path}") as conn:
         data = conn.load_balancer.get_endpoint_data()
         assert data.api_version == (2, 30)
-        assert data.url.rstrip("/") == f"http://127.0.0.1:{agent.port}/v2"
+        assert data.url.rstrip("/") == f"http://127.0.0.1:{agent.http_port}/v2"
         list(conn.load_balancer.load_balancers())
 
 

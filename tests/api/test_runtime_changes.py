@@ -36,17 +36,23 @@ def runtime(agent, lb_id, command):
     return answer.decode()
 
 
-def servers(agent, lb_id):
-    """What HAProxy has: name -> (address, port, weight, in maintenance)."""
+def servers_of_backends(agent, lb_id):
+    """What HAProxy has: backend -> name of a server -> (address, port, weight, in maintenance)."""
     rows = [line.split() for line in runtime(agent, lb_id, "show servers state").splitlines()]
     names = next(row for row in rows if row[:1] == ["#"])[1:]
     found = {}
     for row in rows:
         if len(row) == len(names):
             value = dict(zip(names, row))
-            found[value["srv_name"]] = (value["srv_addr"], int(value["srv_port"]), int(value["srv_uweight"]),
-                bool(int(value["srv_admin_state"]) & 0x05))
+            # Forced by the administrator, 0x01, or by the configuration, 0x04 (HAProxy's server-t.h).
+            found.setdefault(value["be_name"], {})[value["srv_name"]] = (value["srv_addr"], int(value["srv_port"]),
+                int(value["srv_uweight"]), bool(int(value["srv_admin_state"]) & 0x05))
     return found
+
+
+def servers(agent, lb_id):
+    """The same of all backends together: name -> (address, port, weight, in maintenance)."""
+    return {name: value for found in servers_of_backends(agent, lb_id).values() for name, value in found.items()}
 
 
 def wanted(definition):
