@@ -35,7 +35,7 @@ void lbaas_found_done(struct found_load_balancer *found)
 }
 
 /* RFC 9110, 13.1.1: "*" matches what exists; revisions are strong tags of digits. *ret is -1 without the header. */
-static int parse_if_match(const struct request *request, int64_t *ret, struct error *err)
+static int parse_if_match(const struct request *request, const char *lb_id, int64_t *ret, struct error *err)
 {
 	const char *header = request_header(request, "If-Match");
 	_cleanup_free_ char *number = NULL;
@@ -48,7 +48,7 @@ static int parse_if_match(const struct request *request, int64_t *ret, struct er
 	if (streq(header, "*")) {
 		_cleanup_instance_ struct instance *instance = NULL;
 
-		if (registry_get(request->agent->registry, request->parameters[0], &instance, NULL) < 0)
+		if (registry_get(request->agent->registry, lb_id, &instance, NULL) < 0)
 			return error_set(err, ERROR_STALE, NULL, "If-Match: * and there is no such load balancer");
 		return 0;
 	}
@@ -62,6 +62,17 @@ static int parse_if_match(const struct request *request, int64_t *ret, struct er
 		return error_set(err, ERROR_STALE, NULL, "If-Match: %s is no revision of this load balancer", header);
 	*ret = revision;
 	return 0;
+}
+
+int lbaas_if_match(const struct request *request, const char *lb_id, int64_t *ret, struct error *err)
+{
+	bool dry_run;
+	int r;
+
+	r = request_query_bool(request, "dry_run", &dry_run, err);
+	if (r == 0 && dry_run)
+		return error_set(err, ERROR_INVALID, NULL, "dry_run: only a definition and a rollback can be tried");
+	return r < 0 ? r : parse_if_match(request, lb_id, ret, err);
 }
 
 static json_t *strings(char *const *list)
@@ -140,7 +151,7 @@ int lbaas_apply_options(const struct request *request, struct apply_options *ret
 
 	r = request_query_bool(request, "dry_run", &options.dry_run, err);
 	if (r == 0)
-		r = parse_if_match(request, &options.if_match, err);
+		r = parse_if_match(request, request->parameters[0], &options.if_match, err);
 	if (r == 0)
 		*ret = options;
 	return r;
@@ -188,7 +199,7 @@ int lbaas_delete_definition(const struct request *request, struct response *resp
 	int64_t if_match;
 	int r;
 
-	r = parse_if_match(request, &if_match, err);
+	r = lbaas_if_match(request, request->parameters[0], &if_match, err);
 	return r < 0 ? r : lbaas_delete_whole(request, if_match, response, err);
 }
 

@@ -77,6 +77,8 @@ int lbaas_find(const struct request *request, struct found_load_balancer *ret, s
 void lbaas_found_done(struct found_load_balancer *found);
 /* Options of a change of the load balancer that the path names: dry_run of the query, If-Match. */
 int lbaas_apply_options(const struct request *request, struct apply_options *ret, struct error *err);
+/* If-Match of a change that cannot be tried, of that load balancer; -1: any revision. dry_run is refused, not made. */
+int lbaas_if_match(const struct request *request, const char *lb_id, int64_t *ret, struct error *err);
 /* The reply to a change: the whole document, what was done, ETag and Amphorad-Apply. */
 int lbaas_answer_apply(
 	const struct apply_result *result, bool dry_run, struct response *response, struct error *err);

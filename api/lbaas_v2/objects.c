@@ -174,16 +174,19 @@ static void wish_done(struct wish *wish)
 static int make(const struct request *request, struct wish *wish, struct apply_result *ret, struct response *response,
 	struct error *err)
 {
-	const struct apply_options options = {.if_match = -1};
 	bool create = wish->edit.action == EDIT_CREATE && wish->edit.kind == TREE_LOAD_BALANCER;
+	const char *lb_id = create ? wish->id : wish->instance->id;
+	struct apply_options options = {.if_match = -1};
 	int r;
 
 	wish->edit.defaults = &request->agent->definition_defaults;
-	r = registry_change(request->agent->registry, create ? wish->id : wish->instance->id, create, edit_make, &wish->edit,
-		&options, ret, err);
+	r = lbaas_if_match(request, lb_id, &options.if_match, err);
+	if (r == 0)
+		r = registry_change(request->agent->registry, lb_id, create, edit_make, &wish->edit, &options, ret, err);
 	if (r < 0)
 		return r;
-	if (response_add_header(response, "Amphorad-Apply", "%s", plan_action_name(ret->plan.action)) < 0)
+	if (response_add_header(response, "ETag", "\"%lld\"", (long long)ret->revision) < 0 ||
+		response_add_header(response, "Amphorad-Apply", "%s", plan_action_name(ret->plan.action)) < 0)
 		return error_set_errno(err, -ENOMEM, "reply");
 	return 0;
 }
@@ -226,6 +229,19 @@ static int take_reference(struct wish *wish, const struct collection *collection
 		r = location_error(&where, ERROR_INVALID, err, "must be a UUID");
 	json_object_del(wish->body, name);
 	return r;
+}
+
+/* octavia/api/v2/types/member.py: those of a batch may name it, as a single one may. */
+static void drop_projects(json_t *members)
+{
+	json_t *member;
+	size_t i;
+
+	json_array_foreach(members, i, member)
+	{
+		json_object_del(member, "project_id");
+		json_object_del(member, "tenant_id");
+	}
 }
 
 /* Of a load balancer it is kept; everything below is its load balancer's (octavia/api/v2/controllers/). */
@@ -371,6 +387,7 @@ int lbaas_put_members(const struct request *request, struct response *response, 
 		r = lbaas_find_owner(request, TREE_POOL, NULL, request->parameters[0], &wish.instance, err);
 	if (r < 0)
 		return r;
+	drop_projects(wish.body);
 	wish.edit.body = wish.body;
 	r = make(request, &wish, &result, response, err);
 	if (r == 0)
@@ -380,17 +397,24 @@ int lbaas_put_members(const struct request *request, struct response *response, 
 
 int lbaas_delete_load_balancer(const struct request *request, struct response *response, struct error *err)
 {
+	int64_t if_match = -1;
 	bool cascade;
 	int r;
 
 	r = request_query_bool(request, "cascade", &cascade, err);
+	if (r == 0)
+		r = lbaas_if_match(request, request->parameters[0], &if_match, err);
 	if (r < 0 || cascade)
-		return r < 0 ? r : lbaas_delete_whole(request, -1, response, err);
+		return r < 0 ? r : lbaas_delete_whole(request, if_match, response, err);
 	for (;;) { /* another revision may have children again */
 		_cleanup_found_ struct found_load_balancer found = {0};
 		_cleanup_error_ struct error stale = ERROR_INIT;
 
 		r = lbaas_find(request, &found, err);
+		if (r == 0 && if_match >= 0 && if_match != found.stored.revision)
+			r = error_set(err, ERROR_STALE, NULL,
+				"If-Match names revision %lld, the load balancer is at %lld: read it again",
+				(long long)if_match, (long long)found.stored.revision);
 		if (r == 0)
 			r = edit_check_childless(found.stored.lb, err);
 		if (r < 0)

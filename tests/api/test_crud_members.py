@@ -62,6 +62,9 @@ def test_batch(api, the_pool):
     assert set(third) == {1, 3, 4} and third[3]["weight"] == 9 and third[3]["id"] == second[3]["id"]
     put_members(api, the_pool, query="?additive_only=True").expect(202)
     assert set(by_port(api, the_pool)) == {1, 3, 4}
+    # A project may be named, as Octavia's clients do.
+    put_members(api, the_pool, at(1, project_id="p", tenant_id="p")).expect(202)
+    assert by_port(api, the_pool)[1]["project_id"] is None
     put_members(api, the_pool).expect(202)
     assert by_port(api, the_pool) == {}
 
