@@ -10,6 +10,7 @@
 #include "agent/base/log.h"
 #include "agent/base/text.h"
 #include "agent/definition/grammar.h"
+#include "agent/definition/tree.h"
 #include "agent/instance/references.h"
 
 int registry_new(const struct instance_settings *settings, struct registry **ret, struct error *err)
@@ -124,11 +125,51 @@ static bool ports_meet(const struct listener *a, const struct listener *b)
 		streq(listener_transport(a), listener_transport(b));
 }
 
+static int add_id(void *ids, const struct tree_path *path)
+{
+	const char *id = object_id(tree_kinds[tree_kind_of(path)].type, tree_object(path));
+
+	return json_object_set_new_nocheck(ids, id, json_true()) < 0 ? -ENOMEM : 0;
+}
+
+struct id_search {
+	const json_t *ids;
+	const char *found;
+};
+
+static int find_id(void *userdata, const struct tree_path *path)
+{
+	struct id_search *search = userdata;
+
+	search->found = object_id(tree_kinds[tree_kind_of(path)].type, tree_object(path));
+	return json_object_get(search->ids, search->found) ? 1 : 0;
+}
+
+/* Objects that are found by their ids alone have those to themselves. */
+static int check_ids(const struct load_balancer *lb, const struct load_balancer *other, enum tree_kind kind,
+	struct error *err)
+{
+	json_auto_t *ids = json_object();
+	struct id_search search = {ids, NULL};
+	_cleanup_free_ char *pointer = NULL;
+	struct tree_path path;
+
+	if (!ids || tree_each(lb, kind, add_id, ids) < 0)
+		return error_set_errno(err, -ENOMEM, "load balancers");
+	if (json_object_size(ids) == 0 || tree_each(other, kind, find_id, &search) == 0)
+		return 0;
+	if (!tree_find(lb, kind, NULL, search.found, &path) || tree_pointer(&path, &pointer) < 0)
+		return error_set_errno(err, -ENOMEM, "load balancers");
+	return error_set(err, ERROR_CONFLICT, pointer, "this id is taken by a %s of load balancer %s",
+		tree_kinds[kind].title, other->id);
+}
+
 static int check_pair(const struct registry *registry, const struct load_balancer *lb,
 	const struct load_balancer *other, struct error *err)
 {
 	const char *shared = lb->admin_state_up && other->admin_state_up ? shared_vip(registry, lb, other) : NULL;
 	char pointer[80];
+	int r;
 
 	for (size_t i = 0; i < lb->n_listeners; i++)
 		for (size_t j = 0; j < other->n_listeners; j++) {
@@ -150,7 +191,8 @@ static int check_pair(const struct registry *registry, const struct load_balance
 			return error_set(err, ERROR_CONFLICT, pointer,
 				"this id is taken by a pool of load balancer %s", other->id);
 	}
-	return 0;
+	r = check_ids(lb, other, TREE_HEALTH_MONITOR, err);
+	return r < 0 ? r : check_ids(lb, other, TREE_L7POLICY, err);
 }
 
 /* Called with the lock held: what is referred to cannot be removed from here on (certificates.h). */

@@ -227,6 +227,49 @@ def test_only_once(api, tree):
         protocol_port=9002).expect(409).fault
 
 
+def test_ids_are_of_one_load_balancer(api):
+    """Health monitors and policies are found by their ids alone."""
+    lbs = [api.load_balancer(vip_address=f"127.0.0.{i}") for i in (1, 2)]
+    pools, listeners = [api.pool(lb) for lb in lbs], [api.listener(lb, 28000 + i) for i, lb in enumerate(lbs)]
+    monitor, policy = api.monitor(pools[0]), api.policy(listeners[0])
+    taken = "this id is taken by a {} of load balancer " + lbs[0]["id"]
+    assert api.post("healthmonitors", id=monitor["id"], pool_id=pools[1]["id"], type="TCP", delay=1, timeout=1,
+        max_retries=1).expect(409).fault.endswith(taken.format("Health Monitor"))
+    assert api.post("l7policies", id=policy["id"], listener_id=listeners[1]["id"],
+        action="REJECT").expect(409).fault.endswith(taken.format("L7 Policy"))
+    for lb in lbs:
+        api.delete(f"loadbalancers/{lb['id']}?cascade=true")
+
+
+def test_if_match(api):
+    """RFC 9110, 13.1.1, of every change; and what cannot be tried is not made."""
+    lb = api.load_balancer()
+    pool = api.pool(lb)
+    member = {"member": {"address": "127.0.0.1", "protocol_port": 9}}
+
+    def change(status, method, path, body, if_match):
+        headers = {"If-Match": if_match}
+        return api.agent.request(method, f"/v2/lbaas/{path}", body, headers=headers).expect(status).headers.get("ETag")
+
+    path, members = f"pools/{pool['id']}", f"pools/{pool['id']}/members"
+    changes = (("POST", members, member), ("PUT", members, {"members": []}), ("DELETE", path, None),
+        ("PUT", path, {"pool": {"name": "x"}}), ("POST", "pools", {"pool": {"loadbalancer_id": lb["id"],
+            "protocol": "HTTP", "lb_algorithm": "ROUND_ROBIN"}}), ("PUT", f"loadbalancers/{lb['id']}",
+            {"loadbalancer": {"name": "x"}}), ("DELETE", f"loadbalancers/{lb['id']}?cascade=true", None))
+    for each in changes:
+        assert change(412, *each, '"1"') is None
+        assert "dry_run" in api.request(each[0], each[1].split("?")[0] + "?dry_run=true", each[2]).expect(400).fault
+    assert change(412, "DELETE", f"loadbalancers/{lb['id']}", None, '"1"') is None
+    change(412, "POST", "loadbalancers", {"loadbalancer": {}}, "*")
+    assert api.show(f"loadbalancers/{lb['id']}")["revision"] == 2
+    assert change(201, "POST", members, member, '"2"') == '"3"'
+    assert change(200, "PUT", path, {"pool": {"name": "x"}}, "*") == '"4"'
+    assert change(202, "PUT", members, {"members": []}, '"4"') == '"5"'
+    assert change(202, "PUT", members, {"members": []}, '"5"') == '"5"'
+    assert change(204, "DELETE", path, None, '"5"') == '"6"'
+    change(204, "DELETE", f"loadbalancers/{lb['id']}", None, '"6"')
+
+
 def test_names_may_be_the_same(api):
     lb = api.load_balancer()
     pools = [api.pool(lb, name="same") for _ in range(2)]
