@@ -3,35 +3,16 @@
 
 #include <string.h>
 
+#include "agent/base/json.h"
 #include "agent/base/text.h"
 #include "agent/definition/limits.h"
 #include "agent/definition/uuid.h"
 
 /* What can be read without knowing objects: each type of field by its row. */
 
-static const char *json_kind(const json_t *json)
-{
-	switch (json_typeof(json)) {
-	case JSON_OBJECT:
-		return "an object";
-	case JSON_ARRAY:
-		return "an array";
-	case JSON_STRING:
-		return "a string";
-	case JSON_INTEGER:
-	case JSON_REAL:
-		return "a number";
-	case JSON_TRUE:
-	case JSON_FALSE:
-		return "a boolean";
-	default:
-		return "null";
-	}
-}
-
 int value_wrong_type(const struct location *where, const json_t *json, const char *wanted, struct error *err)
 {
-	return location_error(where, ERROR_INVALID, err, "must be %s, not %s", wanted, json_kind(json));
+	return location_error(where, ERROR_INVALID, err, "must be %s, not %s", wanted, json_kind_name(json));
 }
 
 /* Characters of UTF-8 text (jansson has checked the encoding). */

@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "agent/base/json.h"
 #include "agent/base/text.h"
 
 /* RFC 6901, section 3. */
@@ -55,30 +56,10 @@ int place_error(
 	return error_set(err, code, pointer, "%s", words);
 }
 
-static const char *kind_of(const json_t *json)
-{
-	switch (json_typeof(json)) {
-	case JSON_OBJECT:
-		return "an object";
-	case JSON_ARRAY:
-		return "an array";
-	case JSON_STRING:
-		return "a string";
-	case JSON_INTEGER:
-	case JSON_REAL:
-		return "a number";
-	case JSON_TRUE:
-	case JSON_FALSE:
-		return "a boolean";
-	default:
-		return "null";
-	}
-}
-
 static int wrong_type(
 	const struct place *where, const json_t *json, const char *wanted, struct error *err)
 {
-	return place_error(where, ERROR_INVALID, err, "must be %s, not %s", wanted, kind_of(json));
+	return place_error(where, ERROR_INVALID, err, "must be %s, not %s", wanted, json_kind_name(json));
 }
 
 static const json_t *get(const json_t *json, const char *name)
