@@ -110,6 +110,17 @@ static bool strings_equal(char *const *a, char *const *b)
 	return *a == *b;
 }
 
+/* What is empty is shown like what is not there (object_to_resource()). */
+static bool text_equal(const char *a, const char *b)
+{
+	return streq(a ? a : "", b ? b : "");
+}
+
+static bool is_empty(const json_t *json)
+{
+	return json_array_size(json) == 0 && json_object_size(json) == 0;
+}
+
 static bool children_equal(const struct object_type *type, const void *a, const void *b, size_t n, bool whole)
 {
 	for (size_t i = 0; i < n; i++)
@@ -133,6 +144,7 @@ static bool field_equal(const struct field *field, const void *a, const void *b,
 	case FIELD_ENUM:
 		return *(const int *)x == *(const int *)y;
 	case FIELD_STRING:
+		return text_equal(*(char *const *)x, *(char *const *)y);
 	case FIELD_REFERENCE:
 	case FIELD_ADDRESS:
 	case FIELD_VERSION:
@@ -142,7 +154,8 @@ static bool field_equal(const struct field *field, const void *a, const void *b,
 		return strings_equal(*(char **const *)x, *(char **const *)y);
 	case FIELD_SWITCHES:
 	case FIELD_TAGS:
-		return *(json_t *const *)x == *(json_t *const *)y || json_equal(*(json_t *const *)x, *(json_t *const *)y);
+		return (is_empty(*(json_t *const *)x) && is_empty(*(json_t *const *)y)) ||
+			json_equal(*(json_t *const *)x, *(json_t *const *)y);
 	case FIELD_OBJECT:
 		if (!*(void *const *)x || !*(void *const *)y)
 			return *(void *const *)x == *(void *const *)y;

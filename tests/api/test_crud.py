@@ -270,6 +270,24 @@ def test_if_match(api):
     change(204, "DELETE", f"loadbalancers/{lb['id']}", None, '"6"')
 
 
+def test_changes_of_nothing(api):
+    """As clients send whole forms: defaults, empty texts and lists, numbers as texts."""
+    lb = api.load_balancer()
+    pool = api.pool(lb)
+    listener, member, monitor = api.listener(lb, 28003), api.member(pool, 9), api.monitor(pool)
+    policy = api.policy(listener)
+    for path, fields in ((f"loadbalancers/{lb['id']}", {"name": "lb", "description": "", "tags": []}),
+            (f"listeners/{listener['id']}", {"name": "", "connection_limit": "-1", "insert_headers": {}, "tags": []}),
+            (f"pools/{pool['id']}", {"description": "", "session_persistence": None}),
+            (f"pools/{pool['id']}/members/{member['id']}", {"name": "", "weight": "1", "monitor_port": None, "tags": []}),
+            (f"healthmonitors/{monitor['id']}", {"name": "", "delay": "5", "url_path": "/"}),
+            (f"l7policies/{policy['id']}", {"name": "", "position": 1, "description": None})):
+        before = api.show(f"loadbalancers/{lb['id']}")["revision"]
+        reply = api.put(path, **fields).expect(200)
+        assert reply.headers["Amphorad-Apply"] == "none" and reply.headers["ETag"] == f'"{before}"', path
+    api.delete(f"loadbalancers/{lb['id']}?cascade=true")
+
+
 def test_names_may_be_the_same(api):
     lb = api.load_balancer()
     pools = [api.pool(lb, name="same") for _ in range(2)]
