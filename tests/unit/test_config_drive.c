@@ -133,7 +133,7 @@ static void test_whole_drive(void **state)
 	expect_file(f, "/etc/systemd/network/70-amphora-0.network",
 		"# Written by amphora-config-drive from network_data.json at the first boot.\n"
 		"[Match]\nMACAddress=fa:16:3e:00:00:01\n\n[Link]\nMTUBytes=1450\n\n[Network]\nDHCP=ipv4\nIPv6AcceptRA=no\n"
-		"\n[DHCPv4]\nClientIdentifier=mac\nUseMTU=yes\n",
+		"\n[DHCPv4]\nClientIdentifier=mac\n",
 		0644);
 
 	/* Another instance of the same disk is set up anew. */

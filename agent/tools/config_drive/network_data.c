@@ -157,7 +157,7 @@ static void append_unit(struct text *unit, struct link *link, const char *mac, j
 		link->dhcp4 ? (link->dhcp6 ? "yes" : "ipv4") : link->dhcp6 ? "ipv6" : "no", link->advertised ? "yes" : "no",
 		text_peek(&link->network));
 	if (link->dhcp4)
-		text_append(unit, "\n[DHCPv4]\nClientIdentifier=mac\nUseMTU=yes\n");
+		text_printf(unit, "\n[DHCPv4]\nClientIdentifier=mac\n%s", mtu > 0 ? "" : "UseMTU=yes\n");
 	text_append(unit, text_peek(&link->routes));
 	unit->failed |= link->network.failed || link->routes.failed;
 }
