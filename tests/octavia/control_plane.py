@@ -279,8 +279,11 @@ class LoadBalancer:
         return made["id"]
 
     def check_object(self, path, kind):
-        status = self.control_plane.get(path)[kind]["provisioning_status"]
-        assert status == "ACTIVE", (path, status)
+        """Its status follows that of the load balancer, not at the same moment."""
+        def status():
+            return self.control_plane.get(path)[kind]["provisioning_status"]
+        wait_for(lambda: not status().startswith("PENDING"), 30, f"{path} is settled")
+        assert status() == "ACTIVE", (path, status())
 
     def add_member(self, pool, address, port, **fields):
         return self.add("member", f"/lbaas/pools/{pool}/members", address=address, protocol_port=port,
