@@ -402,6 +402,9 @@ int lbaas_delete_load_balancer(const struct request *request, struct response *r
 	int r;
 
 	r = request_query_bool(request, "cascade", &cascade, err);
+	/* Octavia takes an empty value for "no"; here it would delete what it keeps. */
+	if (r == 0 && cascade && !*request_query(request, "cascade"))
+		cascade = false;
 	if (r == 0)
 		r = lbaas_if_match(request, request->parameters[0], &if_match, err);
 	if (r < 0 || cascade)

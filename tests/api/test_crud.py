@@ -238,6 +238,8 @@ def test_ids_are_of_one_load_balancer(api):
     assert api.post("l7policies", id=policy["id"], listener_id=listeners[1]["id"],
         action="REJECT").expect(409).fault.endswith(taken.format("L7 Policy"))
     for lb in lbs:
+        for query in ("", "?cascade=", "?cascade=false"):
+            api.request("DELETE", f"loadbalancers/{lb['id']}{query}").expect(400)
         api.delete(f"loadbalancers/{lb['id']}?cascade=true")
 
 
