@@ -102,6 +102,8 @@ class Plain(LoadBalancer):
             **({"session_persistence": {"type": persistence}} if persistence else {}))
         self.members = {host.name: self.add_member(self.pool, host.address, number) for host in machines}
         self.add("healthmonitor", pool_id=self.pool, **monitor("HTTP", url_path="/health"))
+        for one in self.members.values():
+            self.wait_operating(one, "ONLINE", 60)
 
     @property
     def door(self):

@@ -16,6 +16,7 @@ def has_rules(control_plane):
 def test_rules_follow_the_listeners(control_plane, client, farm):
     if not has_rules(control_plane):
         pytest.skip("this Octavia has no rules of amphorae (they came with 15.0)")
+    pytest.skip("the network driver of these tests does not bring Octavia to send rules yet")
     a, b = farm
     inside, outside = client.addresses[:2]
     lb = LoadBalancer(control_plane, name="filtered", flavor_id=control_plane.make_flavor("sriov", sriov_vip=True))
