@@ -107,10 +107,12 @@ static bool health_is_stuck(const struct daemon *daemon)
 }
 
 /* Tells systemd how we are, twice a watchdog period at least. */
-static int on_status(sd_event_source *source, uint64_t now_us, void *userdata)
+/* The time that it was due at, which sd-event gives, is no time to count from: it begins with 0. */
+static int on_status(sd_event_source *source, uint64_t due_us _unused_, void *userdata)
 {
 	struct daemon *daemon = userdata;
-	uint64_t interval = STATUS_INTERVAL_US;
+	uint64_t interval = STATUS_INTERVAL_US, now_us;
+	int r;
 
 	if (daemon->watchdog_us > 0) {
 		if (daemon->watchdog_us / 2 < interval)
@@ -122,7 +124,11 @@ static int on_status(sd_event_source *source, uint64_t now_us, void *userdata)
 	}
 	notify_status(daemon);
 	agent_look_after(daemon->agent);
-	sd_event_source_set_time(source, now_us + interval);
+	r = sd_event_now(daemon->event, CLOCK_MONOTONIC, &now_us);
+	if (r >= 0)
+		r = sd_event_source_set_time(source, now_us + interval);
+	if (r < 0)
+		return r;
 	return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 }
 
