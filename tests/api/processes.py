@@ -62,11 +62,12 @@ def wait_for(condition, timeout, what, interval=0.05):
 
 
 def command_line(pid):
+    """Its words; one that is empty for a process that has ended."""
     try:
         with open(f"/proc/{pid}/cmdline", "rb") as f:
             return f.read().decode(errors="replace").split("\0")
     except OSError:
-        return []
+        return [""]
 
 
 def parent_of(pid):

@@ -2,6 +2,7 @@
 """openapi.yaml as others read it: schemathesis makes requests of it and judges the answers. It is in no distribution; the test
 takes one from the PATH, or with AMPHORAD_SCHEMATHESIS=install the newest one of Python's package index."""
 
+import json
 import os
 import re
 import shutil
@@ -9,6 +10,7 @@ import subprocess
 import sys
 
 import pytest
+import yaml
 
 from amphora import SANITIZER, Agent, find_program
 from processes import free_port
@@ -60,12 +62,26 @@ def running():
     assert not found, agent.log[max(0, found.start() - 200):found.start() + 6000]
 
 
+def without_fields(document):
+    """The query that asks for some fields only: which of them are in the reply no schema can say (contract.py can)."""
+    if isinstance(document, dict):
+        return {key: without_fields(value) for key, value in document.items()}
+    if isinstance(document, list):
+        return [without_fields(value) for value in document
+            if not (isinstance(value, dict) and str(value.get("$ref", "")).lower().endswith("parameters/fields"))]
+    return document
+
+
 @pytest.mark.limit(600)
 def test_schemathesis(schemathesis, running, note, tmp_path):
     """The doors for controllers are left out: they change the machine itself. That HAProxy cannot have a made-up address as
     its VIP is status 500, so that failures of the server are not looked for here (test_openapi_requests.py does)."""
     url = f"http://127.0.0.1:{running.port}"
-    done = subprocess.run([schemathesis, "run", f"{url}/openapi.yaml", "--url", url, "--exclude-path-regex", "^/1[.]0",
+    whole = running.get("/openapi.yaml").expect(200).text
+    contract = tmp_path / "openapi.json"
+    contract.write_text(json.dumps(without_fields(yaml.safe_load(whole)), default=str))
+    assert whole.lower().count("parameters/fields") > 0 and "parameters/fields" not in contract.read_text().lower()
+    done = subprocess.run([schemathesis, "run", str(contract), "--url", url, "--exclude-path-regex", "^/1[.]0",
         "--checks", ",".join(CHECKS), "--phases", "examples,fuzzing", "--max-time", str(SECONDS), "--max-examples", "10",
         "--seed", "1", "--warnings", "off", "--no-color"], cwd=tmp_path, stdin=subprocess.DEVNULL, capture_output=True, text=True,
         timeout=SECONDS + 300, check=False)

@@ -40,7 +40,7 @@ class Machine:
         while todo:
             pid = todo.pop(0)
             todo += sorted(children.get(pid, []))
-            if os.path.basename(command_line(pid)[0] if command_line(pid) else "") == program and alive(pid):
+            if os.path.basename(command_line(pid)[0]) == program and alive(pid):
                 found.append(pid)
         return found
 
