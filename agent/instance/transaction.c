@@ -12,7 +12,7 @@
 #include "agent/instance/lvs.h"
 
 /*
- * From one definition to the next: render -> plan -> check -> publish -> apply -> confirm | roll back -> store. The plan is
+ * From one definition to the next: render -> plan, and check meanwhile -> publish -> apply -> confirm | roll back -> store. The plan is
  * carried out over the Runtime API where it says so; whatever surprises there leads to a reload.
  */
 
