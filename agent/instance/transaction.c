@@ -12,8 +12,8 @@
 #include "agent/instance/lvs.h"
 
 /*
- * From one definition to the next: render -> plan, and check meanwhile -> publish -> apply -> confirm | roll back -> store. The plan is
- * carried out over the Runtime API where it says so; whatever surprises there leads to a reload.
+ * From one definition to the next: render -> plan, and check meanwhile -> publish -> apply -> confirm | roll back -> store.
+ * The plan is carried out over the Runtime API where it says so; whatever surprises there leads to a reload.
  */
 
 void instance_set_current(struct instance *instance, struct stored_definition *stored)
