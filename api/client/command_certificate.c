@@ -194,8 +194,9 @@ const struct command certificate_actions[] = {
 		.name = "certificate list",
 		.arguments = "",
 		.summary = "all of them, and how long they are valid",
-		.description = "Lists the certificates, until when they are valid and how often they\n"
-			       "are used.",
+		.description =
+			"Lists the certificates, until when they are valid and how often they\n"
+			"are used.",
 		.run = list,
 	},
 	{

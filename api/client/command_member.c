@@ -236,30 +236,18 @@ static int enable(struct client *client, char *const *arguments, size_t n_argume
 
 static const struct option_row add_options[] = {
 	LOADBALANCER_OPTION,
-	{.name = "name", .argument = "NAME", STRING(name), .help = "its name"},
-	{.name = "weight",
-		.argument = "WEIGHT",
-		NUMBER(weight, 0, WEIGHT_MAX),
-		.help = "from 0 to 256; default: 1"},
-	{.name = "backup", FLAG(backup), .help = "only used while no other member can be"},
-	{.name = "disabled", FLAG(disabled), .help = "administratively down, until \"member enable\""},
-	{.name = "monitor-address",
-		.argument = "ADDRESS",
-		STRING(monitor_address),
-		.help = "where its health is checked; default: its own"},
-	{.name = "monitor-port",
-		.argument = "PORT",
-		NUMBER(monitor_port, 1, 65535),
-		.help = "the port of that; default: its own"},
+	STRING("name", 0, "NAME", name, "its name"),
+	NUMBER("weight", 0, "WEIGHT", weight, 0, WEIGHT_MAX, "from 0 to 256; default: 1"),
+	FLAG("backup", 0, backup, "only used while no other member can be"),
+	FLAG("disabled", 0, disabled, "administratively down, until \"member enable\""),
+	STRING("monitor-address", 0, "ADDRESS", monitor_address, "where its health is checked; default: its own"),
+	NUMBER("monitor-port", 0, "PORT", monitor_port, 1, 65535, "the port of that; default: its own"),
 	{.name = NULL},
 };
 
 static const struct option_row enable_options[] = {
 	LOADBALANCER_OPTION,
-	{.name = "weight",
-		.argument = "WEIGHT",
-		NUMBER(weight, 0, WEIGHT_MAX),
-		.help = "from 0 to 256; default: what it was before"},
+	NUMBER("weight", 0, "WEIGHT", weight, 0, WEIGHT_MAX, "from 0 to 256; default: what it was before"),
 	{.name = NULL},
 };
 
@@ -275,8 +263,9 @@ const struct command member_actions[] = {
 		.name = "member list",
 		.arguments = "[POOL]",
 		.summary = "their state, weights and sessions",
-		.description = "Lists the members of a pool, or of all pools: whether they are up, the weight\n"
-			       "that they have and the sessions that they serve at this moment.",
+		.description =
+			"Lists the members of a pool, or of all pools: whether they are up, the weight\n"
+			"that they have and the sessions that they serve at this moment.",
 		.options = member_options,
 		.max_arguments = 1,
 		.run = member_list,
@@ -285,8 +274,9 @@ const struct command member_actions[] = {
 		.name = "member add",
 		.arguments = "POOL ADDRESS:PORT...",
 		.summary = "add members to a pool",
-		.description = "Adds members to a pool, one after the other. [2001:db8::1]:80 is an IPv6\n"
-			       "address and a port.",
+		.description =
+			"Adds members to a pool, one after the other. [2001:db8::1]:80 is an IPv6\n"
+			"address and a port.",
 		.options = add_options,
 		.min_arguments = 2,
 		.max_arguments = SIZE_MAX,
@@ -296,9 +286,10 @@ const struct command member_actions[] = {
 		.name = "member remove",
 		.arguments = "POOL MEMBER...",
 		.summary = "remove members from a pool",
-		.description = "Removes members from a pool. Where HAProxy gets it at run time, they serve the\n"
-			       "sessions that they have to their end; after \"member drain --wait\" there are\n"
-			       "none.\n" MEMBER_WORDS,
+		.description =
+			"Removes members from a pool. Where HAProxy gets it at run time, they serve the\n"
+			"sessions that they have to their end; after \"member drain --wait\" there are\n"
+			"none.\n" MEMBER_WORDS,
 		.options = member_options,
 		.min_arguments = 2,
 		.max_arguments = SIZE_MAX,
@@ -321,8 +312,9 @@ const struct command member_actions[] = {
 		.name = "member enable",
 		.arguments = "POOL MEMBER...",
 		.summary = "take them back, with the weight they had",
-		.description = "Gives members that were drained the weight that they had before, and switches\n"
-			       "those on that are administratively down.\n" MEMBER_WORDS,
+		.description =
+			"Gives members that were drained the weight that they had before, and switches\n"
+			"those on that are administratively down.\n" MEMBER_WORDS,
 		.options = enable_options,
 		.min_arguments = 2,
 		.max_arguments = SIZE_MAX,
@@ -332,7 +324,8 @@ const struct command member_actions[] = {
 		.name = "member weight",
 		.arguments = "POOL MEMBER... WEIGHT",
 		.summary = "how much of the traffic they get",
-		.description = "Gives members a weight from 0 to 256, beside that of the others of the pool.\n" MEMBER_WORDS,
+		.description =
+			"Gives members a weight from 0 to 256, beside that of the others of the pool.\n" MEMBER_WORDS,
 		.options = member_options,
 		.min_arguments = 3,
 		.max_arguments = SIZE_MAX,

@@ -17,12 +17,8 @@ enum {
 
 const struct option_row drain_options[] = {
 	LOADBALANCER_OPTION,
-	{.name = "wait", .letter = 'w', FLAG(wait), .help = "until they serve no session any more"},
-	{.name = "timeout",
-		.letter = 't',
-		.argument = "SECONDS",
-		NUMBER(wait_s, 1, MAX_WAIT_S),
-		.help = "how long to wait; default: as long as it takes"},
+	FLAG("wait", 'w', wait, "until they serve no session any more"),
+	NUMBER("timeout", 't', "SECONDS", wait_s, 1, MAX_WAIT_S, "how long to wait; default: as long as it takes"),
 	{.name = NULL},
 };
 

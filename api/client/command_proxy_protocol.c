@@ -294,28 +294,23 @@ static int switch_off(struct client *client, char *const *arguments, _unused_ si
 
 static const struct option_row on_options[] = {
 	LOADBALANCER_OPTION,
-	{.name = "tlv",
-		.argument = "NAME,...",
-		STRING(tlv),
-		.help = "of a pool, v2: what to send beside the addresses:\n"
-			"ssl, cert-cn, ssl-cipher, cert-sig, cert-key,\nauthority, crc32c, unique-id"},
-	{.name = "trusted",
-		.argument = "CIDR,...|any",
-		STRING(trusted),
-		.help = "of a listener: who sends the header; others are taken\nas they are. any: everybody must send it"},
-	{.name = "header-timeout",
-		.argument = "MS",
-		NUMBER(header_timeout_ms, 1, LIMIT_TIMEOUT_MS),
-		.help = "of a listener: how long to wait for the header"},
+	STRING("tlv", 0, "NAME,...", tlv,
+		"of a pool, v2: what to send beside the addresses:\n"
+		"ssl, cert-cn, ssl-cipher, cert-sig, cert-key,\n"
+		"authority, crc32c, unique-id"),
+	STRING("trusted", 0, "CIDR,...|any", trusted,
+		"of a listener: who sends the header; others are\n"
+		"taken as they are. any: everybody must send it"),
+	NUMBER("header-timeout", 0, "MS", header_timeout_ms, 1, LIMIT_TIMEOUT_MS,
+		"of a listener: how long to wait for the header"),
 	{.name = NULL},
 };
 
 static const struct option_row off_options[] = {
 	LOADBALANCER_OPTION,
-	{.name = "protocol",
-		.argument = "TCP|HTTP|HTTPS",
-		STRING(protocol),
-		.help = "of a pool: what it speaks then; default: as its\nlisteners do"},
+	STRING("protocol", 0, "TCP|HTTP|HTTPS", protocol,
+		"of a pool: what it speaks then; default: as its\n"
+		"listeners do"),
 	{.name = NULL},
 };
 
@@ -324,8 +319,9 @@ const struct command proxy_protocol_actions[] = {
 		.name = "proxy-protocol show",
 		.arguments = "[ID|NAME]",
 		.summary = "who sends it, who accepts it",
-		.description = "Shows of each listener and pool, of one load balancer or of all, whether the PROXY\n"
-			       "protocol is accepted or sent.",
+		.description =
+			"Shows of each listener and pool, of one load balancer or of all, whether the\n"
+			"PROXY protocol is accepted or sent.",
 		.max_arguments = 1,
 		.run = proxy_protocol_show,
 	},
@@ -335,9 +331,9 @@ const struct command proxy_protocol_actions[] = {
 		.summary = "send it to members, accept it from clients",
 		.description =
 			"Of a pool: its members are told the client's address by the PROXY protocol, in\n"
-			"version 1 unless it is v2 or --tlv is given. Of a listener: it accepts the header,\n"
-			"of either version, from the load balancers in front of it that --trusted names.\n"
-			"Nothing is made anew, and connections that are there go on as they began.",
+			"version 1 unless it is v2 or --tlv is given. Of a listener: it accepts the\n"
+			"header, of either version, from the load balancers in front of it that --trusted\n"
+			"names. Nothing is made anew, and connections that are there go on as they began.",
 		.options = on_options,
 		.min_arguments = 2,
 		.max_arguments = 3,
@@ -346,7 +342,7 @@ const struct command proxy_protocol_actions[] = {
 	{
 		.name = "proxy-protocol off",
 		.arguments = "pool|listener NAME",
-		.summary = "do no longer",
+		.summary = "no longer send it, or accept it",
 		.description = "Stops sending it to the members of a pool, or accepting it on a listener.",
 		.options = off_options,
 		.min_arguments = 2,

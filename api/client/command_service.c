@@ -8,43 +8,25 @@
 #include "api/client/service/service.h"
 
 const struct option_row service_options[] = {
-	{.name = "nodes",
-		.argument = "FILE|-",
-		STRING(nodes),
-		.help = "the cluster's Nodes: \"kubectl get nodes -o json\""},
-	{.name = "endpoints",
-		.argument = "FILE|-",
-		STRING(endpoints),
-		.help = "EndpointSlices: with externalTrafficPolicy: Local\nonly nodes with a "
-			"ready endpoint are members"},
-	{.name = "service",
-		.argument = "[NAMESPACE/]NAME",
-		STRING(service),
-		.help = "which Service of the file; default: the only one"},
-	{.name = "cluster-name",
-		.argument = "NAME",
-		STRING(cluster),
-		.help = "the cluster's name, as the cloud provider has it;\ndefault: kubernetes"},
-	{.name = "vip-address",
-		.argument = "ADDRESS[,ADDRESS...]",
-		STRING(vip_address),
-		.help = "addresses of the load balancer; default: the\nService's loadBalancerIP"},
-	{.name = "create-monitor",
-		FLAG(create_monitor),
-		.help = "check members unless an annotation says otherwise"},
-	{.name = "explain",
-		FLAG(explain),
-		.help = "print what became of each annotation and field,\nand why, instead of the "
-			"definition"},
-	{.name = "strict", FLAG(strict), .help = "fail if anything cannot be honoured"},
-	{.name = "apply", FLAG(apply), .help = "send the definition to amphorad"},
-	{.name = "dry-run",
-		FLAG(dry_run),
-		.help = "only show what --apply would change, as \"diff\""},
-	{.name = "if-match",
-		.argument = "REVISION",
-		STRING(if_match),
-		.help = "with --apply: only if this is still the revision"},
+	STRING("nodes", 0, "FILE|-", nodes, "the cluster's Nodes: \"kubectl get nodes -o json\""),
+	STRING("endpoints", 0, "FILE|-", endpoints,
+		"EndpointSlices: with externalTrafficPolicy: Local\n"
+		"only nodes with a ready endpoint are members"),
+	STRING("service", 0, "[NAMESPACE/]NAME", service, "which Service of the file; default: the only one"),
+	STRING("cluster-name", 0, "NAME", cluster,
+		"the cluster's name, as the cloud provider has it;\n"
+		"default: kubernetes"),
+	STRING("vip-address", 0, "ADDRESS[,ADDRESS...]", vip_address,
+		"addresses of the load balancer; default: the\n"
+		"Service's loadBalancerIP"),
+	FLAG("create-monitor", 0, create_monitor, "check members unless an annotation says otherwise"),
+	FLAG("explain", 0, explain,
+		"print what became of each annotation and field,\n"
+		"and why, instead of the definition"),
+	FLAG("strict", 0, strict, "fail if anything cannot be honoured"),
+	FLAG("apply", 0, apply, "send the definition to amphorad"),
+	FLAG("dry-run", 0, dry_run, "only show what --apply would change, as \"diff\""),
+	STRING("if-match", 0, "REVISION", if_match, "with --apply: only if this is still the revision"),
 	{.name = NULL},
 };
 

@@ -20,67 +20,29 @@ static const char *const output_names[] = {
 };
 
 const struct option_row client_options[] = {
-	{.name = "socket",
-		.letter = 's',
-		.argument = "PATH",
-		STRING(socket_path),
-		.help = "amphorad's socket; default: $AMPHORAD_SOCKET or\n" CLIENT_SOCKET},
-	{.name = "url",
-		.letter = 'u',
-		.argument = "URL",
-		STRING(url),
-		.help = "http://HOST:PORT or https://HOST:PORT instead;\ndefault: $AMPHORAD_URL"},
-	{.name = "cert",
-		.argument = "FILE",
-		STRING(certificate),
-		.help = "client certificate for https (PEM)"},
-	{.name = "key",
-		.argument = "FILE",
-		STRING(key),
-		.help = "its key (PEM), if it is not in the same file"},
-	{.name = "cacert",
-		.argument = "FILE",
-		STRING(ca_certificate),
-		.help = "authority that signed the server's certificate (PEM)"},
-	{.name = "timeout",
-		.letter = 't',
-		.argument = "SECONDS",
-		NUMBER(timeout_s, 1, MAX_TIMEOUT_S),
-		.help = "how long a request may take; default: 60"},
-	{.name = "json", .letter = 'j', FLAG(json), .help = "print JSON, for programs"},
-	{.name = "output",
-		.letter = 'o',
-		.argument = "text|json",
-		CHOICE(output, output_names),
-		.help = "the same in other words: \"-o json\""},
-	{.name = "color",
-		.argument = "auto|always|never",
-		CHOICE(colour, colour_when_names),
-		.help = "colours; auto: on a terminal, unless NO_COLOR is set"},
-	{.name = "quiet",
-		.letter = 'q',
-		FLAG(quiet),
-		.help = "print no notes and no reports of success"},
-	{.name = "help",
-		.letter = 'h',
-		FLAG(help),
-		.help = "print this help; after a command, its own"},
-	{.name = "version", .letter = 'V', FLAG(version), .help = "print the version"},
+	STRING("socket", 's', "PATH", socket_path, "amphorad's socket; default: $AMPHORAD_SOCKET or\n" CLIENT_SOCKET),
+	STRING("url", 'u', "URL", url,
+		"http://HOST:PORT or https://HOST:PORT instead;\n"
+		"default: $AMPHORAD_URL"),
+	STRING("cert", 0, "FILE", certificate, "client certificate for https (PEM)"),
+	STRING("key", 0, "FILE", key, "its key (PEM), if it is not in the same file"),
+	STRING("cacert", 0, "FILE", ca_certificate, "who signed the server's certificate (PEM)"),
+	NUMBER("timeout", 't', "SECONDS", timeout_s, 1, MAX_TIMEOUT_S, "how long a request may take; default: 60"),
+	FLAG("json", 'j', json, "print JSON, for programs"),
+	CHOICE("output", 'o', "text|json", output, output_names, "\"-o json\" is the same as --json"),
+	CHOICE("color", 0, "auto|always|never", colour, colour_when_names,
+		"auto: on a terminal, unless NO_COLOR is set"),
+	FLAG("quiet", 'q', quiet, "print no notes and no reports of success"),
+	FLAG("help", 'h', help, "print this help; after a command, its own"),
+	FLAG("version", 'V', version, "print the version"),
 	{.name = NULL},
 };
 
-#define ID_OPTION                                                             \
-	{                                                                     \
-		.name = "id", .argument = "UUID", STRING(id),                 \
-		.help = "id of the load balancer, for a document without one" \
-	}
+#define ID_OPTION STRING("id", 0, "UUID", id, "load balancer's id, for a document without one")
 
 static const struct option_row apply_options[] = {
 	ID_OPTION,
-	{.name = "if-match",
-		.argument = "REVISION",
-		STRING(if_match),
-		.help = "only if this is still the revision (see \"show\")"},
+	STRING("if-match", 0, "REVISION", if_match, "only if this is still the revision (see \"show\")"),
 	{.name = NULL},
 };
 
@@ -90,44 +52,26 @@ static const struct option_row diff_options[] = {
 };
 
 static const struct option_row show_options[] = {
-	{.name = "definition",
-		FLAG(definition),
-		.help = "print the whole definition, as \"apply\" takes it"},
+	FLAG("definition", 0, definition, "print the whole definition, as \"apply\" takes it"),
 	{.name = NULL},
 };
 
 static const struct option_row rollback_options[] = {
-	{.name = "dry-run", FLAG(dry_run), .help = "only tell what would change, and how"},
+	FLAG("dry-run", 0, dry_run, "only tell what would change, and how"),
 	{.name = NULL},
 };
 
 static const struct option_row watch_options[] = {
-	{.name = "interval",
-		.letter = 'n',
-		.argument = "SECONDS",
-		NUMBER(interval_s, 1, MAX_INTERVAL_S),
-		.help = "time between two looks; default: 2"},
-	{.name = "count",
-		.argument = "N",
-		NUMBER(count, 1, MAX_COUNT),
-		.help = "how many looks; default: without end"},
+	NUMBER("interval", 'n', "SECONDS", interval_s, 1, MAX_INTERVAL_S, "time between two looks; default: 2"),
+	NUMBER("count", 0, "N", count, 1, MAX_COUNT, "how many looks; default: without end"),
 	{.name = NULL},
 };
 
 static const struct option_row heartbeat_options[] = {
-	{.name = "decode", FLAG(decode), .help = "decode a message from FILE or standard input"},
-	{.name = "key-file",
-		.argument = "FILE",
-		STRING(key_file),
-		.help = "file with the heartbeat_key, to check the signature"},
-	{.name = "listen",
-		.argument = "ADDRESS:PORT",
-		STRING(listen),
-		.help = "receive messages on this UDP address"},
-	{.name = "count",
-		.argument = "N",
-		NUMBER(count, 1, MAX_COUNT),
-		.help = "how many to receive; default: 1"},
+	FLAG("decode", 0, decode, "decode a message from FILE or standard input"),
+	STRING("key-file", 0, "FILE", key_file, "file with the heartbeat_key: check the signature"),
+	STRING("listen", 0, "ADDRESS:PORT", listen, "receive messages on this UDP address"),
+	NUMBER("count", 0, "N", count, 1, MAX_COUNT, "how many to receive; default: 1"),
 	{.name = NULL},
 };
 
@@ -137,13 +81,10 @@ const struct command client_commands[] = {
 		.arguments = "FILE|-",
 		.summary = "create or replace a load balancer",
 		.description =
-			"Sends a definition, {\"loadbalancer\": {…}}, and prints what was done: "
-			"the new\n"
+			"Sends a definition, {\"loadbalancer\": {…}}, and prints what was done: the new\n"
 			"revision, how HAProxy got it (none, runtime, reload or start), and why.\n"
-			"The same document again changes nothing. A document without an id gets "
-			"one that\n"
-			"is derived from its name. A change that fails leaves everything as it "
-			"was.",
+			"The same document again changes nothing. A document without an id gets one that\n"
+			"is derived from its name. A change that fails leaves everything as it was.",
 		.options = apply_options,
 		.min_arguments = 1,
 		.max_arguments = 1,
@@ -153,12 +94,10 @@ const struct command client_commands[] = {
 		.name = "diff",
 		.arguments = "FILE|-",
 		.summary = "what \"apply\" would change",
-		.description = "Lets amphorad render the definition, check it with HAProxy and "
-			       "plan the change,\n"
-			       "and prints the plan, HAProxy's verdict and the changes of "
-			       "haproxy.cfg. Nothing is\n"
-			       "changed. Exit status: 0 nothing would change, 1 something would, 2 "
-			       "an error.",
+		.description =
+			"Lets amphorad render the definition, check it with HAProxy and plan the change,\n"
+			"and prints the plan, HAProxy's verdict and the changes of haproxy.cfg. Nothing\n"
+			"is changed. Exit status: 0 nothing would change, 1 something would, 2 an error.",
 		.options = diff_options,
 		.min_arguments = 1,
 		.max_arguments = 1,
@@ -175,8 +114,7 @@ const struct command client_commands[] = {
 		.name = "show",
 		.arguments = "ID|NAME",
 		.summary = "the fields of a load balancer",
-		.description =
-			"Shows the fields of a load balancer and the revision of its definition.",
+		.description = "Shows the fields of a load balancer and the revision of its definition.",
 		.options = show_options,
 		.min_arguments = 1,
 		.max_arguments = 1,
@@ -186,9 +124,9 @@ const struct command client_commands[] = {
 		.name = "status",
 		.arguments = "[ID|NAME]",
 		.summary = "what is up: listeners, pools, members",
-		.description = "Shows the operating status of one load balancer, or of all, as a "
-			       "tree down to the\n"
-			       "members.",
+		.description =
+			"Shows the operating status of one load balancer, or of all, as a tree down to\n"
+			"the members.",
 		.max_arguments = 1,
 		.run = command_status,
 	},
@@ -197,8 +135,7 @@ const struct command client_commands[] = {
 		.arguments = "[ID|NAME]",
 		.summary = "connections, bytes and errors",
 		.description =
-			"Shows the counters of one load balancer, or of all, and of their "
-			"listeners. They\n"
+			"Shows the counters of one load balancer, or of all, and of their listeners. They\n"
 			"go on counting over reloads and restarts. --json has the exact numbers.",
 		.max_arguments = 1,
 		.run = command_stats,
@@ -220,8 +157,7 @@ const struct command client_commands[] = {
 		.name = "config",
 		.arguments = "ID|NAME",
 		.summary = "its haproxy.cfg",
-		.description = "Prints the HAProxy configuration that amphorad rendered for a load "
-			       "balancer.",
+		.description = "Prints the HAProxy configuration that amphorad rendered for a load balancer.",
 		.min_arguments = 1,
 		.max_arguments = 1,
 		.run = command_config,
@@ -230,9 +166,9 @@ const struct command client_commands[] = {
 		.name = "delete",
 		.arguments = "ID|NAME...",
 		.summary = "stop and remove load balancers",
-		.description = "Stops load balancers and removes all that belongs to them. If one "
-			       "of the names is\n"
-			       "unknown or not unique, nothing is deleted.",
+		.description =
+			"Stops load balancers and removes all that belongs to them. If one of the names\n"
+			"is unknown or not unique, nothing is deleted.",
 		.min_arguments = 1,
 		.max_arguments = SIZE_MAX,
 		.run = command_delete,
@@ -241,26 +177,29 @@ const struct command client_commands[] = {
 		.name = "member",
 		.arguments = "ACTION...",
 		.summary = "members of pools: add, remove, drain, ...",
-		.description = "Changes the members of a pool one by one; at run time, without a reload, where\n"
-			       "HAProxy can do that. A pool is named by its name or id; \"amphoractl status\"\n"
-			       "shows them.",
+		.description =
+			"Changes the members of a pool one by one; at run time, without a reload, where\n"
+			"HAProxy can do that. A pool is named by its name or id; \"amphoractl status\"\n"
+			"shows them.",
 		.actions = member_actions,
 	},
 	{
 		.name = "proxy-protocol",
 		.arguments = "ACTION...",
-		.summary = "the client's address for the members: on, off, show",
-		.description = "Switches the PROXY protocol on and off: towards the members of a pool, which then\n"
-			       "know the client's address, and from a load balancer in front of a listener.",
+		.summary = "the client's address for members: on, off, show",
+		.description =
+			"Switches the PROXY protocol on and off: towards the members of a pool, which\n"
+			"then know the client's address, and from a load balancer in front of a listener.",
 		.actions = proxy_protocol_actions,
 	},
 	{
 		.name = "revisions",
 		.arguments = "ID|NAME [REVISION [REVISION]]",
 		.summary = "what it was before, and what changed",
-		.description = "Lists the revisions of a load balancer that are kept, and what each of them\n"
-			       "changed. With a revision: what is different now; with two: what is different\n"
-			       "between them.",
+		.description =
+			"Lists the revisions of a load balancer that are kept, and what each of them\n"
+			"changed. With a revision: what is different now; with two: what is different\n"
+			"between them.",
 		.min_arguments = 1,
 		.max_arguments = 3,
 		.run = command_revisions,
@@ -269,9 +208,10 @@ const struct command client_commands[] = {
 		.name = "rollback",
 		.arguments = "ID|NAME [REVISION]",
 		.summary = "back to what it was",
-		.description = "Makes an earlier revision of a load balancer, or the one before this one, a new\n"
-			       "revision, and tells what that changes. If somebody else makes a change in this\n"
-			       "moment, nothing is done.",
+		.description =
+			"Makes an earlier revision of a load balancer, or the one before this one, a new\n"
+			"revision, and tells what that changes. If somebody else makes a change in this\n"
+			"moment, nothing is done.",
 		.options = rollback_options,
 		.min_arguments = 1,
 		.max_arguments = 2,
@@ -289,15 +229,11 @@ const struct command client_commands[] = {
 		.arguments = "FILE|-",
 		.summary = "a Kubernetes Service as a definition",
 		.description =
-			"Turns a Service of type LoadBalancer, with the annotations of OpenStack's "
-			"cloud\n"
-			"provider, into a definition, and prints or applies it. FILE is what "
-			"\"kubectl get\n"
-			"-o json\" prints: the Service, or a list, which may hold the Nodes and "
-			"EndpointSlices,\n"
-			"too. What cannot be honoured is said on standard error. "
-			"amphoractl-service(1) lists\n"
-			"all annotations.",
+			"Turns a Service of type LoadBalancer, with the annotations of OpenStack's cloud\n"
+			"provider, into a definition, and prints or applies it. FILE is what \"kubectl get\n"
+			"-o json\" prints: the Service, or a list, which may hold the Nodes and\n"
+			"EndpointSlices, too. What cannot be honoured is said on standard error.\n"
+			"amphoractl-service(1) lists all annotations.",
 		.options = service_options,
 		.min_arguments = 1,
 		.max_arguments = 1,
@@ -307,10 +243,9 @@ const struct command client_commands[] = {
 		.name = "heartbeat",
 		.arguments = "[FILE|-]",
 		.summary = "decode health messages, for debugging",
-		.description = "Prints the JSON in a heartbeat, the UDP message that amphorad "
-			       "sends to Octavia's\n"
-			       "health manager. Asks no server. Without a key the signature is not "
-			       "checked.",
+		.description =
+			"Prints the JSON in a heartbeat, the UDP message that amphorad sends to Octavia's\n"
+			"health manager. Asks no server. Without a key the signature is not checked.",
 		.options = heartbeat_options,
 		.max_arguments = 1,
 		.run = command_heartbeat,

@@ -72,21 +72,25 @@ struct option_row {
 	const char *const *names; /* NULL-terminated */
 };
 
-/* For the rows: what an option is, and the member of struct options that it goes to. */
-#define OPTION_VALUE(member) .offset = offsetof(struct options, member)
-#define FLAG(member) .type = OPTION_FLAG, OPTION_VALUE(member)
-#define STRING(member) .type = OPTION_STRING, OPTION_VALUE(member)
-#define NUMBER(member, low, high) \
-	.type = OPTION_NUMBER, OPTION_VALUE(member), .minimum = (low), .maximum = (high)
-#define CHOICE(member, words) .type = OPTION_CHOICE, OPTION_VALUE(member), .names = (words)
+/* The rows: name, letter (0: none), argument, the member of struct options that it goes to, help. */
+#define FLAG(long_name, short_name, member, text) \
+	OPTION_ROW(long_name, short_name, NULL, OPTION_FLAG, member, text)
+#define STRING(long_name, short_name, value, member, text) \
+	OPTION_ROW(long_name, short_name, value, OPTION_STRING, member, text)
+#define NUMBER(long_name, short_name, value, member, low, high, text) \
+	OPTION_ROW(long_name, short_name, value, OPTION_NUMBER, member, text, .minimum = (low), .maximum = (high))
+#define CHOICE(long_name, short_name, value, member, words, text) \
+	OPTION_ROW(long_name, short_name, value, OPTION_CHOICE, member, text, .names = (words))
+#define OPTION_ROW(long_name, short_name, value, kind, member, text, ...) \
+	{                                                                 \
+		.name = long_name, .letter = short_name,                  \
+		.argument = value, .help = text, .type = kind,            \
+		.offset = offsetof(struct options, member), __VA_ARGS__   \
+	}
 
 /* Of the commands that look for a pool or a listener. */
-#define LOADBALANCER_OPTION                                                       \
-	{                                                                         \
-		.name = "loadbalancer", .letter = 'l', .argument = "ID|NAME",     \
-		STRING(loadbalancer),                                             \
-		.help = "where to look; default: in all of them"                  \
-	}
+#define LOADBALANCER_OPTION \
+	STRING("loadbalancer", 'l', "ID|NAME", loadbalancer, "where to look; default: in all of them")
 
 struct client;
 

@@ -8,36 +8,20 @@
 
 #include <string.h>
 
-#include "api/client/options.h"
-
-#define MEMBER(member) .offset = offsetof(struct options, member)
+#include "api/client/commands.h"
 
 static const struct option_row global[] = {
-	{.name = "json", .letter = 'j', .type = OPTION_FLAG, MEMBER(json), .help = "print JSON"},
-	{.name = "url",
-		.letter = 'u',
-		.argument = "URL",
-		.type = OPTION_STRING,
-		MEMBER(url),
-		.help = "first line\nsecond line"},
-	{.name = "timeout",
-		.argument = "SECONDS",
-		.type = OPTION_NUMBER,
-		MEMBER(timeout_s),
-		.minimum = 1,
-		.maximum = 60,
-		.help = "time"},
-	{.name = "color",
-		.argument = "auto|always|never",
-		.type = OPTION_CHOICE,
-		MEMBER(colour),
-		.names = colour_when_names,
-		.help = "colours"},
+	FLAG("json", 'j', json, "print JSON"),
+	STRING("url", 'u', "URL", url,
+		"first line\n"
+		"second line"),
+	NUMBER("timeout", 0, "SECONDS", timeout_s, 1, 60, "time"),
+	CHOICE("color", 0, "auto|always|never", colour, colour_when_names, "colours"),
 	{.name = NULL},
 };
 
 static const struct option_row own[] = {
-	{.name = "id", .argument = "UUID", .type = OPTION_STRING, MEMBER(id), .help = "the id"},
+	STRING("id", 0, "UUID", id, "the id"),
 	{.name = NULL},
 };
 
@@ -153,6 +137,45 @@ static void help_comes_from_the_tables(_unused_ void **state)
 		"Options of every command: amphoractl --help\n");
 }
 
+enum { TERMINAL_COLUMNS = 80 };
+
+/* But for the line that says how to call it. */
+static void assert_narrow(const struct text *help)
+{
+	for (const char *line = text_peek(help), *next; *line; line = next) {
+		size_t length = strcspn(line, "\n"), columns = 0;
+
+		next = line + length + (line[length] == '\n');
+		for (size_t i = 0; i < length; i++)
+			columns += ((unsigned char)line[i] & 0xc0) != 0x80; /* UTF-8 */
+		if (columns > TERMINAL_COLUMNS && !text_after_prefix(line, "Usage: "))
+			fail_msg("%zu columns: %.*s", columns, (int)length, line);
+	}
+}
+
+static void assert_narrow_help(const struct command *rows)
+{
+	static const struct terminal terminal = {0};
+
+	for (const struct command *command = rows; command && command->name; command++) {
+		_cleanup_text_ struct text out = TEXT_INIT;
+
+		options_command_help(command, &terminal, &out);
+		assert_narrow(&out);
+		assert_narrow_help(command->actions);
+	}
+}
+
+static void help_fits_a_terminal(_unused_ void **state)
+{
+	static const struct terminal terminal = {0};
+	_cleanup_text_ struct text out = TEXT_INIT;
+
+	options_help(client_commands, client_options, &terminal, &out);
+	assert_narrow(&out);
+	assert_narrow_help(client_commands);
+}
+
 static void actions_belong_to_their_command(_unused_ void **state)
 {
 	static const struct terminal terminal = {0};
@@ -183,13 +206,7 @@ static void guesses_what_was_meant(_unused_ void **state)
 static void the_first_table_counts(_unused_ void **state)
 {
 	static const struct option_row nearer[] = {
-		{.name = "timeout",
-			.argument = "SECONDS",
-			.type = OPTION_NUMBER,
-			MEMBER(count),
-			.minimum = 0,
-			.maximum = 600,
-			.help = "other time"},
+		NUMBER("timeout", 0, "SECONDS", count, 0, 600, "other time"),
 		{.name = NULL},
 	};
 	const struct option_row *const tables[] = {nearer, global, NULL};
@@ -209,6 +226,7 @@ int main(void)
 		cmocka_unit_test(stops_at_the_command),
 		cmocka_unit_test(refuses_bad_options),
 		cmocka_unit_test(help_comes_from_the_tables),
+		cmocka_unit_test(help_fits_a_terminal),
 		cmocka_unit_test(actions_belong_to_their_command),
 		cmocka_unit_test(guesses_what_was_meant),
 		cmocka_unit_test(the_first_table_counts),
