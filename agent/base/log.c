@@ -68,7 +68,7 @@ static void write_stderr(int level, const struct log_fields *fields, const char 
 	char line[2400];
 	int length;
 
-	length = snprintf(line, sizeof(line), "amphorad: %s: %s%s%s%s%s\n", names[level & 7],
+	length = snprintf(line, sizeof(line), "%s: %s: %s%s%s%s%s\n", program_invocation_short_name, names[level & 7],
 		fields && fields->lb_id ? fields->lb_id : "", fields && fields->lb_id ? ": " : "", message,
 		fields && fields->request_id ? " " : "", fields && fields->request_id ? fields->request_id : "");
 	if (length < 0)
