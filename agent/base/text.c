@@ -229,6 +229,20 @@ size_t strv_length(char *const *strings)
 	return length;
 }
 
+int strv_push(char ***strings, size_t *n, char *string)
+{
+	char **grown = string ? reallocarray(*strings, *n + 2, sizeof(*grown)) : NULL;
+
+	if (!grown) {
+		free(string);
+		return -ENOMEM;
+	}
+	grown[(*n)++] = string;
+	grown[*n] = NULL;
+	*strings = grown;
+	return 0;
+}
+
 void strv_free(char **strings)
 {
 	for (char **s = strings; s && *s; s++)

@@ -71,6 +71,9 @@ void text_hex(const uint8_t *bytes, size_t length, char *ret_hex);
 
 /* Arrays of strings that end in NULL. */
 size_t strv_length(char *const *strings);
+/* Appends to "*strings", which has "*n" of them and may be NULL. Takes "string" also when it fails: NULL, an allocation
+ * that failed, is -ENOMEM here. */
+int strv_push(char ***strings, size_t *n, char *string);
 void strv_free(char **strings);
 DEFINE_CLEANUP(char **, strv_free);
 #define _cleanup_strv_ _cleanup_(strv_freep)

@@ -74,23 +74,6 @@ static int crl_issuer(gnutls_x509_crl_t crl, char **ret)
 	return take_name(gnutls_x509_crl_get_issuer_dn3(crl, &name, 0), &name, ret);
 }
 
-static int append(char ***names, size_t *n, char *name)
-{
-	char **grown;
-
-	if (!name)
-		return -ENOMEM;
-	grown = reallocarray(*names, *n + 2, sizeof(*grown));
-	if (!grown) {
-		free(name);
-		return -ENOMEM;
-	}
-	*names = grown;
-	grown[(*n)++] = name;
-	grown[*n] = NULL;
-	return 0;
-}
-
 static char *alternative_name(int type, const unsigned char *value, size_t length)
 {
 	char address[INET6_ADDRSTRLEN];
@@ -117,12 +100,12 @@ int bundle_dns_names(gnutls_x509_crt_t crt, char ***ret)
 		if (r < 0 && r != GNUTLS_E_SHORT_MEMORY_BUFFER)
 			break;
 		if (r == GNUTLS_SAN_DNSNAME || (r == GNUTLS_SAN_IPADDRESS && (length == 4 || length == 16)))
-			if (append(&names, &n, alternative_name(r, value, length)) < 0)
+			if (strv_push(&names, &n, alternative_name(r, value, length)) < 0)
 				return -ENOMEM;
 	}
 	length = sizeof(value);
 	if (n == 0 && gnutls_x509_crt_get_dn_by_oid(crt, GNUTLS_OID_X520_COMMON_NAME, 0, 0, value, &length) == 0)
-		if (append(&names, &n, printable(value, length)) < 0)
+		if (strv_push(&names, &n, printable(value, length)) < 0)
 			return -ENOMEM;
 	*ret = TAKE_PTR(names);
 	return 0;

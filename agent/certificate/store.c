@@ -263,7 +263,7 @@ static int list_names(const struct certificate_store *store, char ***ret)
 {
 	_cleanup_closedir_ DIR *dir = NULL;
 	_cleanup_strv_ char **names = calloc(1, sizeof(*names));
-	size_t n = 0, allocated = 1;
+	size_t n = 0;
 	int r = names ? open_folder(store, &dir) : -ENOMEM;
 
 	if (r < 0)
@@ -271,19 +271,7 @@ static int list_names(const struct certificate_store *store, char ***ret)
 	for (struct dirent *entry = readdir(dir); entry; entry = readdir(dir)) {
 		char name[CERTIFICATE_NAME_MAX + 1];
 
-		if (!is_stored_name(entry->d_name, name))
-			continue;
-		if (n + 1 == allocated) {
-			char **grown = reallocarray(names, 2 * allocated, sizeof(*grown));
-
-			if (!grown)
-				return -ENOMEM;
-			names = grown;
-			allocated *= 2;
-		}
-		names[n] = strdup(name);
-		names[n + 1] = NULL;
-		if (!names[n++])
+		if (is_stored_name(entry->d_name, name) && strv_push(&names, &n, strdup(name)) < 0)
 			return -ENOMEM;
 	}
 	qsort(names, n, sizeof(*names), in_order);

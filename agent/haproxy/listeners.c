@@ -134,7 +134,6 @@ static char *copy_host(const char *bind, size_t length)
 static int add_address(char ***addresses, size_t *n, const char *bind, size_t length)
 {
 	_cleanup_free_ char *host = copy_host(bind, length);
-	char **grown;
 
 	if (!host)
 		return -ENOMEM;
@@ -143,13 +142,7 @@ static int add_address(char ***addresses, size_t *n, const char *bind, size_t le
 	STRV_FOREACH(known, *addresses)
 		if (streq(*known, host))
 			return 0;
-	grown = reallocarray(*addresses, *n + 2, sizeof(*grown));
-	if (!grown)
-		return -ENOMEM;
-	grown[(*n)++] = TAKE_PTR(host);
-	grown[*n] = NULL;
-	*addresses = grown;
-	return 0;
+	return strv_push(addresses, n, TAKE_PTR(host));
 }
 
 /* "bind ADDRESS:PORT,ADDRESS:PORT …" */

@@ -320,24 +320,12 @@ static bool is_order_kept(struct plan_pool *pool)
 	}
 }
 
-static int add_name(char ***names, const char *name)
-{
-	size_t n = strv_length(*names);
-	char **grown = reallocarray(*names, n + 2, sizeof(*grown));
-
-	if (!grown)
-		return -ENOMEM;
-	*names = grown;
-	grown[n + 1] = NULL;
-	grown[n] = strdup(name);
-	return grown[n] ? 0 : -ENOMEM;
-}
-
 void plan_pool(
 	struct planner *planner, const struct cfg_section *before, const struct cfg_section *after)
 {
 	struct plan_pool pool = {
 		.planner = planner, .before = before, .after = after, .name = after->name};
+	size_t n_pools = strv_length(planner->pools);
 
 	if (is_same(&pool, is_any_server))
 		return;
@@ -347,7 +335,7 @@ void plan_pool(
 		planner_obstacle(planner, "%s %s: servers changed", after->keyword, after->name);
 		return;
 	}
-	if (add_name(&planner->pools, pool.name) < 0 ||
+	if (strv_push(&planner->pools, &n_pools, strdup(pool.name)) < 0 ||
 		cfg_compare_servers(before, after, plan_one_server, &pool) < 0)
 		planner->failed = true;
 	if (pool.in_order && !is_order_kept(&pool))

@@ -24,21 +24,6 @@ static char *next_line(char **rest)
 	return line;
 }
 
-static int append(char ***list, size_t *n, char *item)
-{
-	char **grown = reallocarray(*list, *n + 2, sizeof(*grown));
-
-	if (!grown || !item) {
-		free(item);
-		*list = grown ? grown : *list;
-		return -ENOMEM;
-	}
-	grown[(*n)++] = item;
-	grown[*n] = NULL;
-	*list = grown;
-	return 0;
-}
-
 /* A word that means itself on HAProxy's command line: no blank, ';', '\\' or quote in it. */
 static bool is_plain(const char *word, size_t length)
 {
@@ -65,7 +50,7 @@ int tables_with_entries(const char *reply, char ***ret_names)
 
 		if (!name || !used || atoi(used + strlen(", used:")) <= 0 || !is_plain(name, length))
 			continue;
-		r = append(&names, &n, strndup(name, length));
+		r = strv_push(&names, &n, strndup(name, length));
 		if (r < 0)
 			return r;
 	}
@@ -166,14 +151,14 @@ int tables_commands(const char *table, const char *dump, const char *old_state, 
 
 			r = text_finish(&command, &full, NULL);
 			if (r == 0)
-				r = append(&commands, &n, TAKE_PTR(full));
+				r = strv_push(&commands, &n, TAKE_PTR(full));
 		}
 		text_printf(&command, "%s%s", command.length > 0 ? ";" : "", one);
 	}
 	if (r == 0 && command.length > 0) {
 		r = text_finish(&command, &last, NULL);
 		if (r == 0)
-			r = append(&commands, &n, TAKE_PTR(last));
+			r = strv_push(&commands, &n, TAKE_PTR(last));
 	}
 	if (r < 0)
 		return r;

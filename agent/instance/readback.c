@@ -34,14 +34,7 @@ static void set_done(struct set *set)
 
 static int set_add(struct set *set, const char *item, size_t length)
 {
-	char **grown = reallocarray(set->items, set->n + 2, sizeof(*grown));
-
-	if (!grown)
-		return -ENOMEM;
-	set->items = grown;
-	grown[set->n + 1] = NULL;
-	grown[set->n] = strndup(item, length);
-	return grown[set->n++] ? 0 : -ENOMEM;
+	return strv_push(&set->items, &set->n, strndup(item, length));
 }
 
 static int compare_strings(const void *a, const void *b)

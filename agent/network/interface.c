@@ -312,20 +312,6 @@ static int by_text(const void *a, const void *b)
 	return strcmp(*x, *y);
 }
 
-static int add_name(char ***names, size_t *n, const char *name)
-{
-	char **grown = reallocarray(*names, *n + 2, sizeof(*grown));
-
-	if (!grown)
-		return -ENOMEM;
-	*names = grown;
-	grown[*n] = strdup(name);
-	if (!grown[*n])
-		return -ENOMEM;
-	grown[++*n] = NULL;
-	return 0;
-}
-
 static bool is_interface_file(const char *name)
 {
 	size_t length = strlen(name);
@@ -352,7 +338,7 @@ int interface_list_files(int folder_fd, char ***ret)
 	TAKE_FD(fd);
 	while (r == 0 && (entry = readdir(dir)))
 		if (is_interface_file(entry->d_name))
-			r = add_name(&names, &n, entry->d_name);
+			r = strv_push(&names, &n, strdup(entry->d_name));
 	if (r < 0)
 		return r;
 	qsort(names, n, sizeof(*names), by_text);

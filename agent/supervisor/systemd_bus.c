@@ -165,14 +165,7 @@ static int get_environment_files(sd_bus *bus, const char *path, char ***ret, str
 		return failed(err, r, &why, "EnvironmentFiles");
 	r = sd_bus_message_enter_container(reply, 'a', "(sb)");
 	while (r >= 0 && (r = sd_bus_message_read(reply, "(sb)", &file, NULL)) > 0) {
-		char **more = reallocarray(files, n + 2, sizeof(*files));
-
-		if (!more)
-			return error_set_errno(err, -ENOMEM, "systemd");
-		files = more;
-		files[n + 1] = NULL;
-		files[n] = strdup(file);
-		if (!files[n++])
+		if (strv_push(&files, &n, strdup(file)) < 0)
 			return error_set_errno(err, -ENOMEM, "systemd");
 	}
 	if (r < 0)

@@ -200,6 +200,23 @@ static void test_small_things(void **state)
 	strv_free(NULL);
 }
 
+static void test_push(void **state)
+{
+	_cleanup_strv_ char **strings = NULL;
+	size_t n = 0;
+
+	(void)state;
+	assert_int_equal(strv_push(&strings, &n, NULL), -ENOMEM);
+	assert_null(strings);
+	assert_int_equal(strv_push(&strings, &n, strdup("a")), 0);
+	assert_int_equal(strv_push(&strings, &n, strdup("b")), 0);
+	assert_int_equal(strv_push(&strings, &n, NULL), -ENOMEM);
+	assert_int_equal(n, 2);
+	assert_int_equal(strv_length(strings), 2);
+	assert_string_equal(strings[0], "a");
+	assert_string_equal(strings[1], "b");
+}
+
 static void test_errors(void **state)
 {
 	_cleanup_error_ struct error err = ERROR_INIT;
@@ -261,6 +278,7 @@ int main(void)
 		cmocka_unit_test(test_uuids),
 		cmocka_unit_test(test_control_characters),
 		cmocka_unit_test(test_split),
+		cmocka_unit_test(test_push),
 		cmocka_unit_test(test_small_things),
 		cmocka_unit_test(test_errors),
 		cmocka_unit_test(test_errors_that_nobody_reads),

@@ -80,21 +80,11 @@ static int skip_value(struct reader *reader)
 
 static int ignore(struct reader *reader, const char *what)
 {
-	char **grown, *copy;
-
 	if (reader->n_ignored >= IGNORED_MAX)
 		return 0;
-	grown = reallocarray(reader->ignored, reader->n_ignored + 2, sizeof(*grown));
-	if (!grown)
-		return error_set_errno(reader->err, -ENOMEM, "user_data");
-	reader->ignored = grown;
-	copy = strdup(what);
-	reader->ignored[reader->n_ignored] = copy;
-	reader->ignored[reader->n_ignored + (copy ? 1 : 0)] = NULL;
-	if (!copy)
-		return error_set_errno(reader->err, -ENOMEM, "user_data");
-	reader->n_ignored++;
-	return 0;
+	return strv_push(&reader->ignored, &reader->n_ignored, strdup(what)) < 0
+		       ? error_set_errno(reader->err, -ENOMEM, "user_data")
+		       : 0;
 }
 
 /* What an item of write_files says, as text. */
