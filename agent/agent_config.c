@@ -31,40 +31,23 @@ static int check_config(const struct config *config, struct error *err)
 	return 0;
 }
 
-/* A content that counts instead of a file's. */
-struct replacement {
-	const char *file; /* NULL: none */
-	const char *text;
-	size_t length;
-};
-
-static int read_files(char *const *files, const struct replacement *replacement, struct config **ret, struct error *err)
+static int read_files(char *const *files, const struct config_replacement *replacement, struct config **ret,
+	struct error *err)
 {
 	_cleanup_config_ struct config *config = NULL;
 	int r;
 
-	r = config_new(&config, err);
-	STRV_FOREACH(file, files ? files : (char *const *)config_default_files) {
-		if (r == 0 && streq_null(*file, replacement->file))
-			r = config_read_text(config, *file, replacement->text, replacement->length, err);
-		else if (r == 0 && (files || access(*file, F_OK) == 0)) /* none of the default ones is needed */
-			r = config_read(config, *file, err);
-	}
-	if (r == 0)
-		r = config_check(config, err);
+	r = config_load(files, replacement, &config, err);
 	if (r == 0)
 		r = check_config(config, err);
-	if (r < 0)
-		return r;
-	*ret = TAKE_PTR(config);
-	return 0;
+	if (r == 0)
+		*ret = TAKE_PTR(config);
+	return r;
 }
 
 int agent_read_config(char *const *files, struct config **ret, struct error *err)
 {
-	static const struct replacement none;
-
-	return read_files(files, &none, ret, err);
+	return read_files(files, NULL, ret, err);
 }
 
 struct health_options agent_health_options(struct agent *agent, const struct config *config)
@@ -108,13 +91,12 @@ void agent_set_log_level(const struct agent *agent, const struct config *config)
 
 int agent_reconfigure(struct agent *agent, const char *replacement, size_t length, struct error *err)
 {
-	const struct replacement in_place = {
-		replacement ? agent_controller_file(agent) : NULL, replacement, length};
+	const struct config_replacement in_place = {agent_controller_file(agent), replacement, length};
 	_cleanup_config_ struct config *config = NULL;
 	struct health_options options;
 	int r;
 
-	r = read_files(agent->config_files, &in_place, &config, err);
+	r = read_files(agent->config_files, replacement ? &in_place : NULL, &config, err);
 	if (r < 0)
 		return r;
 	if (replacement) {

@@ -1,23 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <config.h>
 
-#include "agent/config.h"
+#include "agent/config_internal.h"
 
-#include <arpa/inet.h>
 #include <fcntl.h>
-#include <ini.h>
-#include <limits.h>
 #include <string.h>
 
 #include "agent/base/fileio.h"
-#include "agent/base/log.h"
 #include "agent/base/text.h"
 
 const char *const config_default_files[] = {
 	"/etc/amphorad/amphorad.conf", "/etc/octavia/amphora-agent.conf", NULL};
-
-#define AUTO "auto"
-#define AMPHORA_NAMESPACE "amphora-haproxy"
 
 #define STRING(section, name, member, value, help)                                                 \
 	{                                                                                          \
@@ -107,7 +100,7 @@ const struct option_row config_options[] = {
 	STRING("amphorad", "socket_group", socket_group, NULL,
 		"group that may use the unix socket; empty: the agent's own"),
 	STRING("amphorad", "supervisor", supervisor, "auto", "who runs HAProxy: systemd, direct (amphorad itself), or auto"),
-	STRING("amphorad", "network_namespace", network_namespace, AUTO,
+	STRING("amphorad", "network_namespace", network_namespace, CONFIG_AUTO,
 		"network namespace of HAProxy: a name, empty for the agent's own, or auto"),
 	STRING("amphorad", "default_vip_address", default_vip_address, "0.0.0.0",
 		"VIP of a load balancer that names none"),
@@ -133,7 +126,7 @@ const struct option_row config_options[] = {
 	{.name = NULL},
 };
 
-static int set_option(const struct option_row *row, struct config *config, const char *value, const char *where,
+int config_set_option(const struct option_row *row, struct config *config, const char *value, const char *where,
 	struct error *err)
 {
 	void *target = (char *)config + row->offset;
@@ -175,7 +168,7 @@ int config_new(struct config **ret, struct error *err)
 	if (!config)
 		return error_set_errno(err, -ENOMEM, "configuration");
 	for (const struct option_row *row = config_options; row->name; row++) {
-		int r = set_option(row, config, row->default_text ? row->default_text : "", "default", err);
+		int r = config_set_option(row, config, row->default_text ? row->default_text : "", "default", err);
 
 		if (r < 0)
 			return r;
@@ -198,202 +191,6 @@ void config_free(struct config *config)
 	free(config);
 }
 
-/*
- * What libinih reads is brought into the form of oslo.config, which it differs from in two ways: libinih cuts lines at a
- * length that is fixed when it is built (200 in Debian) and takes the rest for a new line, and it takes " ;" in a value
- * for a comment, so that a heartbeat key could be cut short in silence. So the rest of a long line is handed over as a
- * continuation line marked with JOIN, an indented line as one marked with CONTINUED, and ';' within a line as SEMICOLON;
- * set_value() undoes it. Control characters are refused before, so the marks cannot be in the file.
- */
-enum { JOIN = '\x01', SEMICOLON = '\x02', CONTINUED = '\x03' };
-
-struct reading {
-	struct config *config;
-	const char *name;
-	const char *text, *end; /* what is left of the file */
-	const char *line_end;   /* of a long line that is under way, else NULL */
-	size_t line;
-	/* The option that is being read: libinih calls once per continuation line. */
-	const struct option_row *row;
-	struct text value;
-	bool continued; /* over several lines */
-	size_t row_line;
-	struct error *err;
-	int r;
-};
-
-static bool is_blank(char c)
-{
-	return c == ' ' || c == '\t' || c == '\r';
-}
-
-/* Starts a line of the file; writes what has to stand before its content and returns its length. */
-static size_t begin_line(struct reading *reading, char *buffer)
-{
-	const char *newline = memchr(reading->text, '\n', (size_t)(reading->end - reading->text));
-	const char *content = reading->text;
-
-	reading->line++;
-	reading->line_end = newline ? newline : reading->end;
-	for (const char *p = reading->text; p < reading->line_end; p++)
-		if (((unsigned char)*p < 0x20 && !is_blank(*p)) || *p == 0x7f) {
-			reading->r = error_set(reading->err, ERROR_INVALID, NULL, "%s:%zu: control character",
-				reading->name, reading->line);
-			return 0;
-		}
-	while (content < reading->line_end && is_blank(*content))
-		content++;
-	if (content == reading->line_end || *content == '#' || *content == ';') {
-		reading->text = reading->line_end; /* empty, or a comment of any length */
-		return 0;
-	}
-	if (content == reading->text)
-		return 0;
-	reading->text = content;
-	buffer[0] = ' ';
-	buffer[1] = CONTINUED;
-	return 2;
-}
-
-static char *next_line(char *buffer, int size, void *userdata)
-{
-	struct reading *reading = userdata;
-	size_t space = (size_t)size - 2, used;
-
-	if (reading->r < 0 || (!reading->line_end && reading->text >= reading->end))
-		return NULL;
-	if (reading->line_end) {
-		buffer[0] = ' ';
-		buffer[1] = JOIN;
-		used = 2;
-	} else {
-		used = begin_line(reading, buffer);
-		if (reading->r < 0)
-			return NULL;
-	}
-	while (reading->text < reading->line_end && used < space) {
-		char c = *reading->text++;
-
-		buffer[used++] = c == ';' ? SEMICOLON : c;
-	}
-	if (reading->text < reading->line_end) {
-		/* Blanks at the cut would be trimmed: leave them to the next part. */
-		while (used > 3 && is_blank(buffer[used - 1])) {
-			used--;
-			reading->text--;
-		}
-	} else {
-		reading->line_end = NULL;
-		if (reading->text < reading->end)
-			reading->text++; /* the newline */
-	}
-	buffer[used++] = '\n';
-	buffer[used] = '\0';
-	return buffer;
-}
-
-/* oslo.config takes one pair of quotes off the first line of a value. */
-static void take_quotes_off(struct text *value)
-{
-	const char *text = text_peek(value);
-
-	if (value->length < 2 || (text[0] != '"' && text[0] != '\'') || text[value->length - 1] != text[0])
-		return;
-	memmove(value->data, value->data + 1, value->length - 2);
-	text_truncate(value, value->length - 2);
-}
-
-static int finish_option(struct reading *reading)
-{
-	_cleanup_free_ char *where = NULL;
-	const struct option_row *row = reading->row;
-
-	if (!row)
-		return 0;
-	reading->row = NULL;
-	if (asprintf(&where, "%s:%zu", reading->name, reading->row_line) < 0 || reading->value.failed)
-		return error_set_errno(reading->err, -ENOMEM, "%s", reading->name);
-	if (!reading->continued)
-		take_quotes_off(&reading->value);
-	return set_option(row, reading->config, text_peek(&reading->value), where, reading->err);
-}
-
-static const struct option_row *find_option(const char *section, const char *name)
-{
-	for (const struct option_row *row = config_options; row->name; row++)
-		if (streq(row->section, section[0] ? section : "DEFAULT") && streq(row->name, name))
-			return row;
-	return NULL;
-}
-
-static int set_value(void *userdata, const char *section, const char *name, const char *value)
-{
-	struct reading *reading = userdata;
-	const struct option_row *row;
-
-	if (name[0] == JOIN)
-		return 0; /* no '=' in the first part of a long line: no name could be that long */
-	if (name[0] == CONTINUED) {
-		reading->r = error_set(reading->err, ERROR_INVALID, NULL,
-			"%s:%zu: a line that goes on with an option begins with a blank, but there is no option before it",
-			reading->name, reading->line);
-		return 0;
-	}
-	row = find_option(section, name);
-	if (value[0] == JOIN || value[0] == CONTINUED) {
-		if (row != reading->row)
-			row = NULL; /* the rest of an option that is not used */
-		if (row && value[0] == CONTINUED) {
-			text_append_char(&reading->value, ' ');
-			reading->continued = true;
-		}
-		value++;
-	} else {
-		reading->r = finish_option(reading);
-		if (reading->r < 0)
-			return 0;
-		text_truncate(&reading->value, 0);
-		reading->row = row;
-		reading->continued = false;
-		reading->row_line = reading->line;
-		if (!row && streq(section, "amphorad")) {
-			reading->r = error_set(reading->err, ERROR_INVALID, NULL,
-				"%s:%zu: unknown option %s in [amphorad]", reading->name, reading->line, name);
-			return 0;
-		}
-		/* Sections of other Octavia services and options of other agents are no mistake. */
-		if (!row)
-			log_info("%s:%zu: option %s of [%s] is not used", reading->name, reading->line, name,
-				section);
-	}
-	if (!row)
-		return 1;
-	for (const char *p = value; *p; p++)
-		text_append_char(&reading->value, *p == SEMICOLON ? ';' : *p);
-	return 1;
-}
-
-int config_read_text(struct config *config, const char *name, const char *text, size_t length, struct error *err)
-{
-	struct reading reading = {
-		.config = config, .name = name, .text = text, .end = text + length, .err = err};
-	int problem, r;
-
-	problem = ini_parse_stream(next_line, &reading, set_value, &reading);
-	r = reading.r;
-	if (r == 0 && problem != 0)
-		r = problem < 0 ? error_set_errno(err, -ENOMEM, "%s", name)
-				: error_set(err, ERROR_INVALID, NULL,
-					  "%s: not an INI file: \"name = value\" expected near line %d", name,
-					  problem);
-	if (r == 0)
-		r = finish_option(&reading);
-	if (reading.value.data)
-		explicit_bzero(reading.value.data, reading.value.allocated);
-	text_done(&reading.value);
-	return r;
-}
-
 int config_read(struct config *config, const char *path, struct error *err)
 {
 	_cleanup_free_ char *text = NULL;
@@ -408,101 +205,22 @@ int config_read(struct config *config, const char *path, struct error *err)
 	return r;
 }
 
-static bool is_address(const char *value)
+int config_load(char *const *files, const struct config_replacement *replacement, struct config **ret,
+	struct error *err)
 {
-	uint8_t address[16];
-
-	return inet_pton(AF_INET, value, address) == 1 || inet_pton(AF_INET6, value, address) == 1;
-}
-
-/* What can stand unquoted in a configuration of HAProxy as the name of a user or group. */
-static int check_account(const char *name, const char *value, struct error *err)
-{
-	static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-";
-
-	if (!value[0] || value[0] == '-' || strspn(value, allowed) != strlen(value))
-		return error_set(err, ERROR_INVALID, NULL, "%s must be a name of letters, digits, '_', '.' and '-'", name);
-	return 0;
-}
-
-/* "auto": as Octavia's agent has it, where Octavia's file says which amphora this is. */
-static int settle_namespace(struct config *config, struct error *err)
-{
-	static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-";
-	const char *name = config->network_namespace;
-	char *chosen;
-
-	if (streq(name, AUTO)) {
-		chosen = strdup(config->amphora_id[0] ? AMPHORA_NAMESPACE : "");
-		if (!chosen)
-			return error_set_errno(err, -ENOMEM, "network_namespace");
-		free(config->network_namespace);
-		config->network_namespace = chosen;
-		return 0;
-	}
-	/* It becomes a file name, and an argument in a unit of systemd. */
-	if (strspn(name, allowed) != strlen(name) || strlen(name) > NAME_MAX || name[0] == '.' || name[0] == '-')
-		return error_set(err, ERROR_INVALID, NULL,
-			"[amphorad] network_namespace must be a name of letters, digits, '_', '.' and '-', not \"%s\"",
-			name);
-	return 0;
-}
-
-static int check_absolute(const char *name, const char *value, struct error *err)
-{
-	if (value[0] != '/')
-		return error_set(err, ERROR_INVALID, NULL, "%s must be an absolute path, not \"%s\"", name, value);
-	if (text_has_control(value, strlen(value)) || strpbrk(value, " \"'\\$#"))
-		return error_set(err, ERROR_INVALID, NULL, "%s must not have blanks, quotes, '\\', '$' or '#'",
-			name);
-	return 0;
-}
-
-int config_check(struct config *config, struct error *err)
-{
-	const struct {
-		const char *name, *value;
-	} paths[] = {
-		{"[haproxy_amphora] base_path", config->base_path},
-		{"[haproxy_amphora] base_cert_dir", config->base_cert_dir},
-		{"[amphora_agent] agent_server_network_dir", config->agent_server_network_dir},
-		{"[amphorad] template_dir", config->template_dir},
-		{"[amphorad] tools_dir", config->tools_dir},
-		{"[amphorad] run_dir", config->run_dir},
-	};
+	_cleanup_config_ struct config *config = NULL;
 	int r;
 
-	for (size_t i = 0; i < ELEMENTSOF(paths); i++) {
-		r = check_absolute(paths[i].name, paths[i].value, err);
-		if (r < 0)
-			return r;
+	r = config_new(&config, err);
+	STRV_FOREACH(file, files ? files : (char *const *)config_default_files) {
+		if (r == 0 && replacement && streq_null(*file, replacement->file))
+			r = config_read_text(config, *file, replacement->text, replacement->length, err);
+		else if (r == 0 && (files || access(*file, F_OK) == 0)) /* none of the default ones is needed */
+			r = config_read(config, *file, err);
 	}
-	if (!is_address(config->default_vip_address))
-		return error_set(err, ERROR_INVALID, NULL,
-			"[amphorad] default_vip_address must be an IPv4 or IPv6 address, not \"%s\"",
-			config->default_vip_address);
-	r = check_account("[amphorad] haproxy_user", config->haproxy_user, err);
 	if (r == 0)
-		r = check_account("[amphorad] haproxy_group", config->haproxy_group, err);
-	if (r < 0)
-		return r;
-	r = settle_namespace(config, err);
-	if (r < 0)
-		return r;
-	if (config->controller_ip_port_list[0] && !config->heartbeat_key[0])
-		return error_set(err, ERROR_INVALID, NULL,
-			"[health_manager] heartbeat_key is needed to send heartbeats to controller_ip_port_list");
-	if (config->controller_ip_port_list[0] && !config->amphora_id[0])
-		return error_set(err, ERROR_INVALID, NULL,
-			"[amphora_agent] amphora_id is needed to send heartbeats to controller_ip_port_list");
-	if (!config->agent_server_ca[0] != !config->agent_server_cert[0])
-		return error_set(err, ERROR_INVALID, NULL,
-			"[amphora_agent] agent_server_ca and agent_server_cert are needed together");
-	if (!streq(config->loadbalancer_topology, "SINGLE") && !streq(config->loadbalancer_topology, "ACTIVE_STANDBY"))
-		return error_set(err, ERROR_INVALID, NULL,
-			"[controller_worker] loadbalancer_topology must be SINGLE or ACTIVE_STANDBY");
-	if (!streq(config->supervisor, "auto") && !streq(config->supervisor, "systemd") &&
-		!streq(config->supervisor, "direct"))
-		return error_set(err, ERROR_INVALID, NULL, "[amphorad] supervisor must be auto, systemd or direct");
-	return 0;
+		r = config_check(config, err);
+	if (r == 0)
+		*ret = TAKE_PTR(config);
+	return r;
 }

@@ -91,6 +91,18 @@ int config_read(struct config *config, const char *path, struct error *err);
 int config_read_text(struct config *config, const char *name, const char *text, size_t length, struct error *err);
 /* The rules between options, after the last file; "auto" becomes what it means. */
 int config_check(struct config *config, struct error *err);
+
+/* A content that counts instead of a file's. */
+struct config_replacement {
+	const char *file;
+	const char *text;
+	size_t length;
+};
+/* All of this: defaults, "files" in their order (NULL: those of config_default_files that are there), and the rules.
+ * "replacement" may be NULL. */
+int config_load(char *const *files, const struct config_replacement *replacement, struct config **ret,
+	struct error *err);
+
 void config_free(struct config *config);
 DEFINE_CLEANUP(struct config *, config_free);
 #define _cleanup_config_ _cleanup_(config_freep)

@@ -64,19 +64,6 @@ static bool parse_target(const char *word, enum log_target *ret)
 	return found >= 0;
 }
 
-static bool add_file(char ***files, const char *file)
-{
-	size_t n = strv_length(*files);
-	char **grown = reallocarray(*files, n + 2, sizeof(*grown));
-
-	if (!grown)
-		return false;
-	*files = grown;
-	grown[n] = strdup(file);
-	grown[n + 1] = NULL;
-	return grown[n] != NULL;
-}
-
 static enum options_verdict wrong(const char *value, const char *what)
 {
 	fprintf(stderr, "amphorad: '%s' is %s\nTry 'amphorad --help'.\n", value, what);
@@ -86,13 +73,14 @@ static enum options_verdict wrong(const char *value, const char *what)
 enum options_verdict options_parse(int argc, char **argv, struct options *ret)
 {
 	struct options *options = ret;
+	size_t n_files = 0;
 	int option;
 
 	*options = (struct options){.level = -1, .target = LOG_TARGET_AUTO};
 	while ((option = getopt_long(argc, argv, "hV", long_options, NULL)) >= 0) {
 		switch (option) {
 		case OPTION_CONFIG_FILE:
-			if (!add_file(&options->config_files, optarg))
+			if (strv_push(&options->config_files, &n_files, strdup(optarg)) < 0)
 				return wrong(optarg, "too much for the memory");
 			break;
 		case OPTION_LOG_LEVEL:

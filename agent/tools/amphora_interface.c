@@ -34,23 +34,21 @@ static const char help_text[] =
 	"See amphora-interface(8).\n";
 
 struct command {
-	struct config *config;
-	bool has_files;
+	char **config_files; /* NULL: none given */
+	size_t n_files;
 	bool is_up;
 	const char *interface;
 };
 
 /* -1: go on, otherwise the exit status. */
-static int parse_options(int argc, char **argv, struct command *command, struct error *err)
+static int parse_options(int argc, char **argv, struct command *command)
 {
-	int option, r;
+	int option;
 
 	while ((option = getopt_long(argc, argv, "hV", long_options, NULL)) >= 0) {
 		switch (option) {
 		case OPTION_CONFIG_FILE:
-			command->has_files = true;
-			r = config_read(command->config, optarg, err);
-			if (r < 0)
+			if (strv_push(&command->config_files, &command->n_files, strdup(optarg)) < 0)
 				return EXIT_FAILED;
 			break;
 		case 'h':
@@ -70,19 +68,8 @@ static int parse_options(int argc, char **argv, struct command *command, struct 
 	return -1;
 }
 
-static int read_default_files(struct config *config, struct error *err)
+static int run(const struct command *command, const struct config *config, struct error *err)
 {
-	int r = 0;
-
-	for (const char *const *file = config_default_files; r == 0 && *file; file++)
-		if (access(*file, F_OK) == 0)
-			r = config_read(config, *file, err);
-	return r;
-}
-
-static int run(const struct command *command, struct error *err)
-{
-	const struct config *config = command->config;
 	const struct network_settings settings = {
 		.network_namespace = config->network_namespace[0] ? config->network_namespace : NULL,
 		.interfaces_dir = config->agent_server_network_dir,
@@ -104,28 +91,23 @@ int main(int argc, char **argv)
 	_cleanup_error_ struct error problem = ERROR_INIT;
 	_cleanup_config_ struct config *config = NULL;
 	struct command command = {0};
-	int status = -1, r;
+	int status, r;
 
 	log_open(LOG_TARGET_AUTO);
-	r = config_new(&config, &problem);
-	command.config = config;
-	if (r == 0)
-		status = parse_options(argc, argv, &command, &problem);
+	status = parse_options(argc, argv, &command);
 	if (status == EXIT_USAGE)
 		fputs("Usage: amphora-interface [OPTION]... up|down INTERFACE|all\n"
 		      "Try 'amphora-interface --help'.\n",
 			stderr);
-	if (status == EXIT_SUCCESS || status == EXIT_USAGE)
+	r = status < 0 ? config_load(command.config_files, NULL, &config, &problem) : 0;
+	strv_free(command.config_files);
+	if (status >= 0)
 		return status;
-	if (r == 0 && status < 0 && !command.has_files)
-		r = read_default_files(config, &problem);
-	if (r == 0 && status < 0)
-		r = config_check(config, &problem);
-	if (r == 0 && status < 0) {
+	if (r == 0) {
 		log_set_level(config->debug ? LOG_DEBUG : LOG_INFO);
-		r = run(&command, &problem);
+		r = run(&command, config, &problem);
 	}
-	if (r == 0 && status < 0)
+	if (r == 0)
 		return EXIT_SUCCESS;
 	log_error("%s%s%s", problem.pointer ? problem.pointer : "", problem.pointer ? ": " : "", error_message(&problem));
 	return EXIT_FAILED;

@@ -291,16 +291,8 @@ static int parse_address(const char *text, struct sockaddr_in *ret)
 
 static int read_config(struct proxy *proxy, struct error *err)
 {
-	char *const *files = proxy->n_config_files ? proxy->config_files : (char *const *)config_default_files;
-	int r;
+	int r = config_load(proxy->config_files, NULL, &proxy->config, err);
 
-	r = config_new(&proxy->config, err);
-	STRV_FOREACH(file, files) {
-		if (r == 0 && (proxy->n_config_files || access(*file, F_OK) == 0))
-			r = config_read(proxy->config, *file, err);
-	}
-	if (r == 0)
-		r = config_check(proxy->config, err);
 	if (r < 0)
 		return r;
 	if (asprintf(&proxy->lvs_dir, "%s/lvs", proxy->config->base_path) < 0) {
@@ -337,8 +329,10 @@ static int parse_options(struct proxy *proxy, int argc, char **argv)
 		case REJECTED:
 			break;
 		case CONFIG_FILE:
-			proxy->config_files[proxy->n_config_files++] = optarg;
-			break;
+			if (strv_push(&proxy->config_files, &proxy->n_config_files, strdup(optarg)) == 0)
+				break;
+			fputs("prometheus-proxy: no memory\n", stderr);
+			return 3;
 		case LISTEN:
 		case EXPORTER:
 			if (parse_address(optarg, option == LISTEN ? &proxy->listen : &proxy->exporter) == 0)
@@ -374,19 +368,17 @@ int main(int argc, char **argv)
 		.exporter = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons(9101)},
 		.namespace_fd = -1,
 	};
-	_cleanup_free_ char **config_files = calloc((size_t)argc + 1, sizeof(char *));
 	_cleanup_error_ struct error problem = ERROR_INIT;
 	_cleanup_close_ int signal_fd = -1;
-	int r = -ENOMEM;
+	int r;
 
-	proxy.config_files = config_files;
-	if (config_files) {
-		r = parse_options(&proxy, argc, argv);
-		if (r > 0)
-			return r - 1;
-		log_open(LOG_TARGET_AUTO);
-		r = read_config(&proxy, &problem);
+	r = parse_options(&proxy, argc, argv);
+	if (r > 0) {
+		strv_free(proxy.config_files);
+		return r - 1;
 	}
+	log_open(LOG_TARGET_AUTO);
+	r = read_config(&proxy, &problem);
 	signal_fd = open_signals();
 	if (r == 0 && signal_fd < 0)
 		r = error_set_errno(&problem, -errno, "signals");
@@ -396,6 +388,7 @@ int main(int argc, char **argv)
 		log_error("%s%s%s", problem.pointer ? problem.pointer : "", problem.pointer ? ": " : "",
 			error_message(&problem));
 	config_free(proxy.config);
+	strv_free(proxy.config_files);
 	free(proxy.lvs_dir);
 	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -27,7 +27,7 @@ static const struct module {
 } modules[] = {
 	{"agent/base/", {NULL}},
 	{"agent/certificate/", {NULL}},
-	{"agent/config.", {NULL}},
+	{"agent/config", {NULL}},
 	{"agent/definition/", {NULL}},
 	{"agent/haproxy/", {NULL}},
 	{"agent/machine/", {NULL}},
@@ -58,6 +58,7 @@ static const struct module closed[] = {
 	{"agent/main", {"agent/main.c"}},
 	{"agent/options.h", {"agent/main.c", "agent/options."}},
 	{"agent/agent_internal.h", {"agent/agent"}},
+	{"agent/config_internal.h", {"agent/config"}},
 	{"agent/agent.h", {"agent/agent", "agent/main.c", "agent/targets.", "api/"}},
 	{"api/client/", {"api/client/"}},
 	{"api/prometheus_proxy/", {"api/prometheus_proxy/"}},
@@ -71,7 +72,7 @@ static const struct module libraries[] = {
 	{"netlink/", {"agent/network/"}},
 	{"linux/rtnetlink", {"agent/network/"}},
 	{"curl/", {"api/client/"}},
-	{"ini.h", {"agent/config.c"}},
+	{"ini.h", {"agent/config_ini.c"}},
 	{"yaml.h", {"agent/tools/config_drive/"}},
 };
 
