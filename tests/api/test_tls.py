@@ -71,6 +71,17 @@ def test_openssl_with_a_good_certificate(amp, files, version):
     assert "HTTP/1.1 200" in text and "haproxy_version" in text and status == 0
 
 
+def test_a_first_request_need_not_wait(amp):
+    """The client's last message of the handshake is acknowledged at once: its system may hold the request back until then
+    (Nagle's algorithm), and Linux delays an acknowledgement by 40 ms at least."""
+    def first_answer_s():
+        with contextlib.closing(Connection(amp.port, client_context(amp.pki, version=ssl.TLSVersion.TLSv1_3))) as connection:
+            began = time.monotonic()
+            assert connection.request("GET", "/").status == 200
+            return time.monotonic() - began
+    assert min(first_answer_s() for _ in range(8)) < 0.035
+
+
 @needs_openssl
 @pytest.mark.parametrize("version", ["-tls1_2", "-tls1_3"])
 @pytest.mark.parametrize("kind", REFUSED)
