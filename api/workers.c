@@ -11,8 +11,10 @@ struct workers {
 	pthread_cond_t changed;
 	struct work *first, *last;
 	bool ending;
+	unsigned waiting; /* threads, for work */
+	unsigned queued;  /* work that none of them has taken yet */
+	unsigned n, max;  /* threads that were started, that may be */
 	void (*run)(struct work *work);
-	unsigned n; /* threads that were started */
 	pthread_t threads[];
 };
 
@@ -27,12 +29,15 @@ static void *worker(void *argument)
 		if (!work) {
 			if (workers->ending)
 				break;
+			workers->waiting++;
 			pthread_cond_wait(&workers->changed, &workers->lock);
+			workers->waiting--;
 			continue;
 		}
 		workers->first = work->next;
 		if (!workers->first)
 			workers->last = NULL;
+		workers->queued--;
 		pthread_mutex_unlock(&workers->lock);
 		workers->run(work);
 		pthread_mutex_lock(&workers->lock);
@@ -41,23 +46,30 @@ static void *worker(void *argument)
 	return NULL;
 }
 
-int workers_new(unsigned n, void (*run)(struct work *work), struct workers **ret)
+static int add_thread(struct workers *workers)
+{
+	int r = thread_start("http-worker", worker, workers, &workers->threads[workers->n]);
+
+	if (r >= 0)
+		workers->n++;
+	return r;
+}
+
+int workers_new(unsigned max, void (*run)(struct work *work), struct workers **ret)
 {
 	_cleanup_(workers_freep) struct workers *workers = NULL;
 	int r;
 
-	workers = calloc(1, sizeof(*workers) + n * sizeof(workers->threads[0]));
+	workers = calloc(1, sizeof(*workers) + max * sizeof(workers->threads[0]));
 	if (!workers)
 		return -ENOMEM;
 	pthread_mutex_init(&workers->lock, NULL);
 	pthread_cond_init(&workers->changed, NULL);
 	workers->run = run;
-	while (workers->n < n) {
-		r = thread_start("http-worker", worker, workers, &workers->threads[workers->n]);
-		if (r < 0)
-			return r;
-		workers->n++;
-	}
+	workers->max = max;
+	r = add_thread(workers);
+	if (r < 0)
+		return r;
 	*ret = TAKE_PTR(workers);
 	return 0;
 }
@@ -71,6 +83,10 @@ void workers_push(struct workers *workers, struct work *work)
 	else
 		workers->first = work;
 	workers->last = work;
+	workers->queued++;
+	/* Without another thread it waits for one of those that are there. */
+	if (workers->queued > workers->waiting && workers->n < workers->max)
+		(void)add_thread(workers);
 	pthread_cond_signal(&workers->changed);
 	pthread_mutex_unlock(&workers->lock);
 }
