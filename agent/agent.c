@@ -7,6 +7,7 @@
 
 #include "agent/agent_internal.h"
 #include "agent/base/process.h"
+#include "agent/haproxy/check.h"
 
 enum {
 	LOOK_AFTER_INTERVAL_MS = 10000,
@@ -26,6 +27,40 @@ struct agent *agent_allocate(struct config *config)
 	return agent;
 }
 
+static int open_parts(struct agent *agent, struct error *err)
+{
+	_cleanup_(process_job_done) struct process_job version = PROCESS_JOB_INIT;
+	int r;
+
+	/* Two programs run beside the rest: "haproxy -v" and, from agent_open_network() on, systemd-sysctl. */
+	r = haproxy_begin_version(agent->config->haproxy_cmd, &version, err);
+	if (r == 0)
+		r = agent_open_folders(agent, err);
+	if (r == 0)
+		r = agent_take_lock(agent, err);
+	if (r == 0)
+		r = agent_open_network(agent, err);
+	if (r == 0)
+		r = agent_load_templates(agent, err);
+	if (r == 0)
+		r = agent_open_haproxy(agent, &version, err);
+	if (r == 0)
+		r = agent_open_keepalived(agent, err);
+	return r;
+}
+
+/* What is stored is brought to run. */
+static int begin(struct agent *agent, struct error *err)
+{
+	int r;
+
+	network_prepared(agent->network);
+	r = registry_load(agent->registry, true, err);
+	if (r == 0)
+		r = keepalived_begin(agent->keepalived, err);
+	return r == 0 ? health_start(agent->health, err) : r;
+}
+
 int agent_new(struct config *config, char **config_files, int fixed_log_level, struct agent **ret, struct error *err)
 {
 	_cleanup_(agent_freep) struct agent *agent = NULL;
@@ -39,17 +74,7 @@ int agent_new(struct config *config, char **config_files, int fixed_log_level, s
 	agent->fixed_log_level = fixed_log_level;
 	agent->heartbeat_interval_s = config->heartbeat_interval_s;
 	agent->look_after_at_ms = process_now_ms() + LOOK_AFTER_INTERVAL_MS;
-	r = agent_open_folders(agent, err);
-	if (r == 0)
-		r = agent_take_lock(agent, err);
-	if (r == 0)
-		r = agent_load_templates(agent, err);
-	if (r == 0)
-		r = agent_open_network(agent, err);
-	if (r == 0)
-		r = agent_open_haproxy(agent, err);
-	if (r == 0)
-		r = agent_open_keepalived(agent, err);
+	r = open_parts(agent, err);
 	if (r < 0)
 		return r;
 	options = agent_health_options(agent, config);
@@ -59,11 +84,7 @@ int agent_new(struct config *config, char **config_files, int fixed_log_level, s
 	agent->instance_settings.before_reload = agent_read_counters;
 	agent->instance_settings.after_start = agent_advertise_vips;
 	agent->instance_settings.userdata = agent;
-	r = registry_load(agent->registry, true, err);
-	if (r == 0)
-		r = keepalived_begin(agent->keepalived, err);
-	if (r == 0)
-		r = health_start(agent->health, err);
+	r = begin(agent, err);
 	if (r < 0)
 		return r;
 	*ret = TAKE_PTR(agent);

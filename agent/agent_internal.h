@@ -7,6 +7,7 @@
  */
 
 #include "agent/agent.h"
+#include "agent/base/process.h"
 
 #define AGENT_LOCK_FILE ".amphorad.lock" /* in base_path */
 
@@ -21,13 +22,13 @@ int agent_open_folders(struct agent *agent, struct error *err);
 /* One agent a base_path: ERROR_CONFLICT if another one has it. The file also names our process, for --stop-all. */
 int agent_take_lock(struct agent *agent, struct error *err);
 int agent_load_templates(struct agent *agent, struct error *err);
-/* Before the first HAProxy, which has to find its interfaces. */
+/* Before the first HAProxy, which has to find its interfaces; network_prepared() before it, too. */
 int agent_open_network(struct agent *agent, struct error *err);
 int agent_open_supervisor(struct agent *agent, struct error *err);
 /* Of the configuration and what has been opened; agent_open_haproxy() does it itself. */
 void agent_fill_settings(struct agent *agent);
-/* The supervisor, the certificates and the registry, which is not loaded yet. */
-int agent_open_haproxy(struct agent *agent, struct error *err);
+/* The supervisor, the certificates and the registry, which is not loaded yet. "version" is a haproxy_begin_version(). */
+int agent_open_haproxy(struct agent *agent, struct process_job *version, struct error *err);
 int agent_open_keepalived(struct agent *agent, struct error *err);
 
 /* agent_events.c. "userdata" is the struct agent. */

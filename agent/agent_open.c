@@ -133,19 +133,27 @@ static int open_certificates(struct agent *agent, struct error *err)
 	return certificate_store_open(folder, &agent->certificates, err);
 }
 
-int agent_open_haproxy(struct agent *agent, struct error *err)
+static int end_version(struct agent *agent, struct process_job *job, struct error *err)
 {
-	int r;
+	int r = haproxy_end_version(agent->config->haproxy_cmd, job, &agent->instance_settings.version, err);
 
-	r = haproxy_ask_version(agent->config->haproxy_cmd, &agent->instance_settings.version, err);
 	if (r < 0)
 		return r;
 	if (!haproxy_version_at_least(&agent->instance_settings.version, 2, 4))
 		return error_set(err, ERROR_INVALID, NULL, "HAProxy %s is too old: 2.4 or later is needed",
 			agent->instance_settings.version.text);
+	return 0;
+}
+
+int agent_open_haproxy(struct agent *agent, struct process_job *version, struct error *err)
+{
+	int r;
+
 	r = agent_open_supervisor(agent, err);
 	if (r == 0)
 		r = open_certificates(agent, err);
+	if (r == 0)
+		r = end_version(agent, version, err);
 	if (r < 0)
 		return r;
 	agent_fill_settings(agent);

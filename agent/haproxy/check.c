@@ -33,19 +33,30 @@ static int end(const char *haproxy_cmd, struct process_job *job, struct process_
 	return 0;
 }
 
-int haproxy_ask_version(const char *haproxy_cmd, struct haproxy_version *ret, struct error *err)
+int haproxy_begin_version(const char *haproxy_cmd, struct process_job *ret, struct error *err)
 {
 	const char *const argv[] = {haproxy_cmd, "-v", NULL};
+
+	return begin(argv, VERSION_TIMEOUT_MS, ret, err);
+}
+
+int haproxy_end_version(
+	const char *haproxy_cmd, struct process_job *job, struct haproxy_version *ret, struct error *err)
+{
 	_cleanup_(process_result_done) struct process_result result = PROCESS_RESULT_INIT;
+	int r;
+
+	r = end(haproxy_cmd, job, &result, err);
+	return r < 0 ? r : haproxy_version_parse(result.output, ret, err);
+}
+
+int haproxy_ask_version(const char *haproxy_cmd, struct haproxy_version *ret, struct error *err)
+{
 	struct process_job job;
 	int r;
 
-	r = begin(argv, VERSION_TIMEOUT_MS, &job, err);
-	if (r == 0)
-		r = end(haproxy_cmd, &job, &result, err);
-	if (r < 0)
-		return r;
-	return haproxy_version_parse(result.output, ret, err);
+	r = haproxy_begin_version(haproxy_cmd, &job, err);
+	return r < 0 ? r : haproxy_end_version(haproxy_cmd, &job, ret, err);
 }
 
 /* Control characters but newlines, which would break a JSON reply's readers or a terminal, and the trailing newline. */

@@ -12,6 +12,11 @@
 /* Runs "haproxy -v". */
 int haproxy_ask_version(const char *haproxy_cmd, struct haproxy_version *ret, struct error *err);
 
+/* The same in two steps: a start has something else to do meanwhile. */
+int haproxy_begin_version(const char *haproxy_cmd, struct process_job *ret, struct error *err);
+int haproxy_end_version(
+	const char *haproxy_cmd, struct process_job *job, struct haproxy_version *ret, struct error *err);
+
 /* Runs "haproxy -c" in "directory" on both files. *ret_verdict, HAProxy's words, is the caller's and set on success only;
  * a refusal is ERROR_HAPROXY with the words as its message. "peer_name" may be NULL. */
 int haproxy_check(const char *haproxy_cmd, const char *directory, const char *config, const char *own_config,

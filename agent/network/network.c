@@ -23,6 +23,11 @@ enum { FIRST_PORT = 2 }; /* eth0 is the management network's, eth1 the VIP's */
 struct network {
 	struct network_settings settings;
 	pthread_mutex_t lock; /* held by whoever changes files or interfaces */
+	struct {              /* between network_prepare() and network_prepared() */
+		int namespace_fd;
+		bool of_machine;
+		struct process_job job;
+	} sysctls;
 };
 
 int network_new(const struct network_settings *settings, struct network **ret, struct error *err)
@@ -36,6 +41,8 @@ int network_new(const struct network_settings *settings, struct network **ret, s
 		return error_set_errno(err, -ENOMEM, "network");
 	network->settings = *settings;
 	pthread_mutex_init(&network->lock, NULL);
+	network->sysctls.namespace_fd = -1;
+	network->sysctls.job = PROCESS_JOB_INIT;
 	*ret = network;
 	return 0;
 }
@@ -44,6 +51,8 @@ void network_free(struct network *network)
 {
 	if (!network)
 		return;
+	process_job_done(&network->sysctls.job);
+	close_keep_errno(network->sysctls.namespace_fd);
 	pthread_mutex_destroy(&network->lock);
 	free(network);
 }
@@ -450,11 +459,24 @@ int network_prepare(struct network *network, struct error *err)
 	r = write_loopback_file(&work, err);
 	if (r < 0)
 		return r;
-	if (work.is_new)
+	if (work.is_new) {
 		restore(network, &work);
-	else
-		sysctl_apply(work.namespace_fd, work.outside != NULL);
+		return 0;
+	}
+	sysctl_begin(work.namespace_fd, &network->sysctls.job);
+	network->sysctls.of_machine = work.outside != NULL;
+	network->sysctls.namespace_fd = TAKE_FD(work.namespace_fd);
 	return 0;
+}
+
+void network_prepared(struct network *network)
+{
+	HOLD(lock, &network->lock);
+
+	if (network->sysctls.namespace_fd < 0)
+		return;
+	sysctl_end(network->sysctls.namespace_fd, network->sysctls.of_machine, &network->sysctls.job);
+	close_keep_errno(TAKE_FD(network->sysctls.namespace_fd));
 }
 
 static int change(struct network *network, const char *name, bool up, struct error *err)

@@ -32,9 +32,12 @@ int network_new(const struct network_settings *settings, struct network **ret, s
 void network_free(struct network *network);
 DEFINE_CLEANUP(struct network *, network_free);
 
-/* Creates the namespace where it is missing, and then restores it as network_up() does; sets its kernel parameters and
+/* Creates the namespace where it is missing, and then restores it as network_up() does; begins to set its kernel parameters and
  * writes the loopback interface's file. 0 and nothing is done where none is configured. */
 int network_prepare(struct network *network, struct error *err);
+
+/* Waits until the kernel parameters are set: after network_prepare(), before anything runs in the namespace. */
+void network_prepared(struct network *network);
 
 /* A port that is new: it is found by its Ethernet address where the agent runs, moved and brought up. The VIP's is called
  * NETWORK_VIP_INTERFACE and must not be in the namespace yet (ERROR_CONFLICT), unless an earlier attempt ended before it

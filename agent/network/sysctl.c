@@ -82,51 +82,80 @@ static int raise_value(const char *path, const char *value)
 	return r;
 }
 
-static void apply_row(int namespace_fd, const struct sysctl_row *row)
+/* "path": below /proc/sys/net that of the thread which looks (proc_sys_lookup() in the kernel). */
+static void apply_row(const struct sysctl_row *row)
 {
-	char path[128], full[160];
+	char path[160];
 	int r;
 
-	snprintf(path, sizeof(path), "%s", row->name);
+	snprintf(path, sizeof(path), "/proc/sys/%s", row->name);
 	for (char *p = path; *p; p++)
 		if (*p == '.')
 			*p = '/';
-	snprintf(full, sizeof(full), "/proc/sys/%s", path);
-	r = row->of_machine ? raise_value(full, row->value) : sysctl_write(namespace_fd, path, row->value);
+	r = row->of_machine ? raise_value(path, row->value) : write_value(path, row->value);
 	if (r == -ENOENT)
 		log_debug("this kernel has no %s, or the module is not loaded", row->name);
 	else if (r < 0)
 		log_warning("cannot set %s to %s: %s", row->name, row->value, strerror(-r));
 }
 
-/* Not sysctl(8): its --system sets what is the whole machine's, too, and in Debian 12 whatever --pattern says. */
-static int run_systemd_sysctl(void *userdata)
+static void apply_rows(bool of_machine)
 {
-	static const char *const programs[] = {"/usr/lib/systemd/systemd-sysctl", "/lib/systemd/systemd-sysctl"};
-	int r = -ENOENT;
-
-	for (size_t i = 0; r == -ENOENT && i < ELEMENTSOF(programs); i++)
-		r = process_run((const char *const[]){programs[i], "--prefix=/net", NULL}, NULL, PROGRAM_TIMEOUT_MS,
-			PROGRAM_MAX_OUTPUT, userdata);
-	return r;
+	for (const struct sysctl_row *row = sysctl_rows; row->name; row++)
+		if (row->of_machine == of_machine)
+			apply_row(row);
 }
 
-static void copy_settings(int namespace_fd)
+static int apply_inside(void *userdata _unused_)
 {
-	_cleanup_(process_result_done) struct process_result result = PROCESS_RESULT_INIT;
-	int r = namespace_run(namespace_fd, run_systemd_sysctl, &result);
+	apply_rows(false);
+	return 0;
+}
 
+/* Not sysctl(8): its --system sets what is the whole machine's, too, and in Debian 12 whatever --pattern says. */
+void sysctl_begin(int namespace_fd, struct process_job *job)
+{
+	static const char *const programs[] = {"/usr/lib/systemd/systemd-sysctl", "/lib/systemd/systemd-sysctl"};
+	struct process_options options = PROCESS_OPTIONS_INIT;
+	int r = -ENOENT;
+
+	options.namespace_fd = namespace_fd;
+	for (size_t i = 0; r == -ENOENT && i < ELEMENTSOF(programs); i++)
+		r = process_begin((const char *const[]){programs[i], "--prefix=/net", NULL}, &options,
+			PROGRAM_TIMEOUT_MS, job);
 	if (r < 0)
 		log_info("systemd-sysctl cannot be run, the settings of sysctl.d(5) are not copied into the network namespace: %s",
 			strerror(-r));
+}
+
+static void end_copy(struct process_job *job)
+{
+	_cleanup_(process_result_done) struct process_result result = PROCESS_RESULT_INIT;
+	int r = process_end(job, PROGRAM_MAX_OUTPUT, &result);
+
+	if (r < 0)
+		log_info("systemd-sysctl failed: %s", strerror(-r));
 	else if (result.exit_status != 0)
 		log_debug("systemd-sysctl could not set all: %s", result.output);
 }
 
+void sysctl_end(int namespace_fd, bool of_machine, struct process_job *job)
+{
+	int r;
+
+	if (job->pid != 0)
+		end_copy(job);
+	r = namespace_run(namespace_fd, apply_inside, NULL);
+	if (r < 0)
+		log_warning("cannot set the parameters of the network namespace: %s", strerror(-r));
+	if (of_machine)
+		apply_rows(true);
+}
+
 void sysctl_apply(int namespace_fd, bool of_machine)
 {
-	copy_settings(namespace_fd);
-	for (const struct sysctl_row *row = sysctl_rows; row->name; row++)
-		if (!row->of_machine || of_machine)
-			apply_row(namespace_fd, row);
+	struct process_job job = PROCESS_JOB_INIT;
+
+	sysctl_begin(namespace_fd, &job);
+	sysctl_end(namespace_fd, of_machine, &job);
 }

@@ -8,6 +8,8 @@
 
 #include <stdbool.h>
 
+#include "agent/base/process.h"
+
 struct sysctl_row {
 	const char *name;  /* as sysctl(8) writes it: with dots */
 	const char *value;
@@ -24,3 +26,8 @@ int sysctl_write(int namespace_fd, const char *path, const char *value);
  * the machine (sysctl.d(5)). "of_machine" says whether we are outside of the namespace and may set those, too. What the
  * kernel does not know is passed over. */
 void sysctl_apply(int namespace_fd, bool of_machine);
+
+/* The same in two steps, while systemd-sysctl runs. "job" begins with PROCESS_JOB_INIT; process_job_done() ends what
+ * sysctl_end() was not called for. */
+void sysctl_begin(int namespace_fd, struct process_job *job);
+void sysctl_end(int namespace_fd, bool of_machine, struct process_job *job);

@@ -378,11 +378,19 @@ static void test_folder(void **state)
 	_cleanup_strv_ char **files = NULL;
 	struct interface *interface = NULL;
 	struct stat st;
+	ino_t inode;
 
 	(void)state;
 	assert_int_equal(interface_write(fd, json, NULL), 0);
 	assert_int_equal(fstatat(fd, "eth2.json", &st, 0), 0);
 	assert_int_equal(st.st_mode & 07777, 0644);
+	/* What is right stays, what is not is replaced. */
+	inode = st.st_ino;
+	assert_int_equal(interface_write(fd, json, NULL), 0);
+	assert_int_equal(fstatat(fd, "eth2.json", &st, 0), 0);
+	assert_true(st.st_ino == inode);
+	assert_int_equal(fileio_write(fd, "eth2.json", "{\"na", 4, 0644), 0);
+	assert_int_equal(interface_write(fd, json, NULL), 0);
 	assert_int_equal(fileio_write(fd, "eth10.json", "{\n\"name\":", 9, 0644), 0);
 	assert_int_equal(fileio_write(fd, "eth1.json.orig", "{}", 2, 0644), 0);
 	assert_int_equal(fileio_write(fd, ".eth1.json", "{}", 2, 0644), 0);
