@@ -104,6 +104,8 @@ int object_update(const struct object_type *type, const json_t *json, const stru
 	const struct definition_defaults *defaults, void *object, struct error *err);
 /* "stored": with the fields of FIELD_STORED. */
 int object_to_json(const struct object_type *type, const void *object, bool stored, json_t **ret);
+/* write.c: the text of the same, compact, as jansson would write it. Failure is remembered in "out". */
+void object_write(const struct object_type *type, const void *object, bool stored, struct text *out);
 /* The object as the API of Octavia shows it: every field, null where nothing is set, children by their ids alone, and the times. What
  * others know of it (its parents, its statuses) is the caller's to add. */
 int object_to_resource(const struct object_type *type, const void *object, json_t **ret);

@@ -149,13 +149,13 @@ int definition_parse_json(const char *lb_id, const json_t *document, const struc
 	return r < 0 ? r : parse_load_balancer(lb_id, json_object_get(document, "loadbalancer"), defaults, ret, err);
 }
 
-static int whole_to_json(const struct load_balancer *lb, bool stored, json_t **ret)
+int definition_to_json(const struct load_balancer *lb, json_t **ret)
 {
 	json_auto_t *document = json_object();
 	json_t *body = NULL;
 	int r;
 
-	r = object_to_json(&load_balancer_type, lb, stored, &body);
+	r = object_to_json(&load_balancer_type, lb, false, &body);
 	if (r < 0)
 		return r;
 	if (json_object_set_new(document, "loadbalancer", body) < 0)
@@ -164,35 +164,24 @@ static int whole_to_json(const struct load_balancer *lb, bool stored, json_t **r
 	return 0;
 }
 
-int definition_to_json(const struct load_balancer *lb, json_t **ret)
-{
-	return whole_to_json(lb, false, ret);
-}
-
-int definition_to_stored_json(const struct load_balancer *lb, json_t **ret)
-{
-	return whole_to_json(lb, true, ret);
-}
-
 bool definition_equal(const struct load_balancer *a, const struct load_balancer *b)
 {
 	return object_equal(&load_balancer_type, a, b, true);
 }
 
+int definition_append(const struct load_balancer *lb, bool stored, struct text *out)
+{
+	text_append(out, "\"loadbalancer\":");
+	object_write(&load_balancer_type, lb, stored, out);
+	return out->failed ? -ENOMEM : 0;
+}
+
 int definition_to_text(const struct load_balancer *lb, char **ret_text, size_t *ret_length)
 {
-	json_auto_t *document = NULL;
-	char *text;
-	int r;
+	_cleanup_text_ struct text text = TEXT_INIT;
 
-	r = definition_to_json(lb, &document);
-	if (r < 0)
-		return r;
-	text = json_dumps(document, JSON_COMPACT);
-	if (!text)
-		return -ENOMEM;
-	if (ret_length)
-		*ret_length = strlen(text);
-	*ret_text = text;
-	return 0;
+	text_append_char(&text, '{');
+	definition_append(lb, false, &text);
+	text_append_char(&text, '}');
+	return text_finish(&text, ret_text, ret_length);
 }

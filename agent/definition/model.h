@@ -18,6 +18,7 @@
 #include <jansson.h>
 
 #include "agent/base/error.h"
+#include "agent/base/text.h"
 
 enum {
 	UUID_SIZE = 37, /* with the NUL */
@@ -339,8 +340,9 @@ int definition_to_json(const struct load_balancer *lb, json_t **ret);
 /* One canonical text for equal trees: compact, keys in table order. Owned by the caller. */
 int definition_to_text(const struct load_balancer *lb, char **ret_text, size_t *ret_length);
 
-/* The same as it is stored: with the times of the objects. */
-int definition_to_stored_json(const struct load_balancer *lb, json_t **ret);
+/* The same text behind what "out" has, without its outer braces: the member "loadbalancer" of a document. "stored": with the
+ * times of the objects. -ENOMEM. */
+int definition_append(const struct load_balancer *lb, bool stored, struct text *out);
 
 /* Whether two trees say the same, whatever their times; with that, whether their texts are the same. */
 bool definition_equal(const struct load_balancer *a, const struct load_balancer *b);

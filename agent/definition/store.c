@@ -220,18 +220,12 @@ int store_read_current(int lb_dir_fd, const char *lb_id, struct stored_definitio
 
 int store_text(const struct load_balancer *lb, char **ret)
 {
-	json_auto_t *definition = NULL;
-	char *text;
-	int r;
+	_cleanup_text_ struct text text = TEXT_INIT;
 
-	r = definition_to_stored_json(lb, &definition);
-	if (r < 0)
-		return r;
-	text = json_dumps(definition, JSON_COMPACT);
-	if (!text)
-		return -ENOMEM;
-	*ret = text;
-	return 0;
+	text_append_char(&text, '{');
+	definition_append(lb, true, &text);
+	text_append_char(&text, '}');
+	return text_finish(&text, ret, NULL);
 }
 
 /* The times are digits and signs, and the text is JSON already. */

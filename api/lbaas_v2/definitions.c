@@ -120,28 +120,61 @@ static json_t *apply_json(const struct apply_result *result)
 		strings(result->plan.reasons), "duration_ms", (json_int_t)result->duration_ms);
 }
 
-int lbaas_answer_apply(
-	const struct apply_result *result, bool dry_run, struct response *response, struct error *err)
+/* Takes the reference. */
+static void append_json(struct text *text, json_t *json)
 {
-	json_t *document = NULL;
-	int r;
+	_cleanup_free_ char *dump = json ? json_dumps(json, JSON_COMPACT) : NULL;
 
-	r = definition_to_json(result->lb, &document);
-	if (r == 0 && dry_run)
-		r = json_object_set_new(document, "dry_run", dry_run_json(result));
-	if (r == 0 && !dry_run)
-		r = json_object_set_new(document, "revision", json_integer(result->revision));
-	if (r == 0 && !dry_run)
-		r = json_object_set_new(document, "apply", apply_json(result));
-	if (r == 0 && !dry_run)
-		r = response_add_header(response, "ETag", "\"%lld\"", (long long)result->revision);
-	if (r == 0 && !dry_run)
-		r = response_add_header(response, "Amphorad-Apply", "%s", plan_action_name(result->plan.action));
-	if (r < 0) {
+	json_decref(json);
+	if (dump)
+		text_append(text, dump);
+	else
+		text->failed = true;
+}
+
+static int take_text(struct response *response, unsigned status, struct text *text)
+{
+	size_t length;
+	char *body;
+	int r = text_finish(text, &body, &length);
+
+	if (r == 0)
+		response_set_body(response, status, "application/json", body, length);
+	return r;
+}
+
+static int answer_dry_run(const struct apply_result *result, struct response *response, struct error *err)
+{
+	json_t *document;
+
+	if (definition_to_json(result->lb, &document) < 0)
+		return error_set_errno(err, -ENOMEM, "reply");
+	if (json_object_set_new(document, "dry_run", dry_run_json(result)) < 0) {
 		json_decref(document);
 		return error_set_errno(err, -ENOMEM, "reply");
 	}
-	return response_set_json(response, result->created && !dry_run ? 201 : 200, document);
+	return response_set_json(response, 200, document);
+}
+
+int lbaas_answer_apply(
+	const struct apply_result *result, bool dry_run, struct response *response, struct error *err)
+{
+	_cleanup_text_ struct text text = TEXT_INIT;
+	int r;
+
+	if (dry_run)
+		return answer_dry_run(result, response, err);
+	text_append_char(&text, '{');
+	definition_append(result->lb, false, &text);
+	text_printf(&text, ",\"revision\":%lld,\"apply\":", (long long)result->revision);
+	append_json(&text, apply_json(result));
+	text_append_char(&text, '}');
+	r = response_add_header(response, "ETag", "\"%lld\"", (long long)result->revision);
+	if (r == 0)
+		r = response_add_header(response, "Amphorad-Apply", "%s", plan_action_name(result->plan.action));
+	if (r == 0)
+		r = take_text(response, result->created ? 201 : 200, &text);
+	return r < 0 ? error_set_errno(err, -ENOMEM, "reply") : 0;
 }
 
 int lbaas_apply_options(const struct request *request, struct apply_options *ret, struct error *err)
@@ -182,16 +215,18 @@ int lbaas_put_definition(const struct request *request, struct response *respons
 int lbaas_get_definition(const struct request *request, struct response *response, struct error *err)
 {
 	_cleanup_found_ struct found_load_balancer found = {0};
-	json_t *document;
+	char *text;
+	size_t length;
 	int r;
 
 	r = lbaas_find(request, &found, err);
 	if (r < 0)
 		return r;
-	if (definition_to_json(found.stored.lb, &document) < 0 ||
-		response_add_header(response, "ETag", "\"%lld\"", (long long)found.stored.revision) < 0)
+	if (response_add_header(response, "ETag", "\"%lld\"", (long long)found.stored.revision) < 0 ||
+		definition_to_text(found.stored.lb, &text, &length) < 0)
 		return error_set_errno(err, -ENOMEM, "definition");
-	return response_set_json(response, 200, document);
+	response_set_body(response, 200, "application/json", text, length);
+	return 0;
 }
 
 int lbaas_delete_definition(const struct request *request, struct response *response, struct error *err)

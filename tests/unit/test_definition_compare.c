@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "agent/base/fileio.h"
+#include "agent/base/json_write.h"
 #include "agent/base/text.h"
 #include "agent/definition/model.h"
 #include "tests/unit/documents.h"
@@ -23,6 +24,17 @@ static const struct definition_defaults defaults = {1, 1, 1, 1, NULL};
 struct count {
 	size_t equal, different;
 };
+
+/* What is written straight into a text is what the tree would be dumped as. */
+static void check_text(const struct load_balancer *lb, const json_t *document)
+{
+	_cleanup_free_ char *written = NULL, *dumped = json_dumps(document, JSON_COMPACT);
+	size_t length;
+
+	assert_int_equal(definition_to_text(lb, &written, &length), 0);
+	assert_string_equal(written, dumped);
+	assert_int_equal(length, strlen(dumped));
+}
 
 static void compare(const struct load_balancer *lb, const json_t *document, struct count *count)
 {
@@ -35,6 +47,7 @@ static void compare(const struct load_balancer *lb, const json_t *document, stru
 		return;
 	assert_int_equal(definition_to_json(lb, &a), 0);
 	assert_int_equal(definition_to_json(other, &b), 0);
+	check_text(other, b);
 	same = json_equal(a, b);
 	assert_int_equal(definition_equal(lb, other), same);
 	assert_int_equal(definition_equal(other, lb), same);
@@ -155,9 +168,44 @@ static void test_each_value(void **state)
 	assert_true(n > 0 && count.equal > n && count.different > count.equal);
 }
 
+/* Every character that JSON knows a name for, and those beside them. */
+static void test_strings(void **state)
+{
+	static const char *const strings[] = {"", "plain", "\"", "\\", "a\"b\\c", "\x01\x08\x09\x0a\x0c\x0d\x1f end", "/\x7f",
+		"\xc3\xbc\xe2\x82\xac\xf0\x9f\x98\x80", "\""};
+
+	(void)state;
+	for (size_t i = 0; i < ELEMENTSOF(strings); i++) {
+		json_auto_t *json = json_string(strings[i]);
+		_cleanup_free_ char *dumped = json_dumps(json, JSON_COMPACT | JSON_ENCODE_ANY), *written = NULL;
+		_cleanup_text_ struct text text = TEXT_INIT;
+
+		json_write_string(&text, strings[i]);
+		assert_int_equal(text_finish(&text, &written, NULL), 0);
+		assert_string_equal(written, dumped);
+	}
+}
+
+static void test_integers(void **state)
+{
+	static const int64_t integers[] = {0, 1, -1, 9, 10, 1234567890123, INT64_MAX, INT64_MIN};
+
+	(void)state;
+	for (size_t i = 0; i < ELEMENTSOF(integers); i++) {
+		json_auto_t *json = json_integer(integers[i]);
+		_cleanup_free_ char *dumped = json_dumps(json, JSON_COMPACT | JSON_ENCODE_ANY), *written = NULL;
+		_cleanup_text_ struct text text = TEXT_INIT;
+
+		json_write_integer(&text, integers[i]);
+		assert_int_equal(text_finish(&text, &written, NULL), 0);
+		assert_string_equal(written, dumped);
+	}
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_each_value)};
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_strings), cmocka_unit_test(test_integers), cmocka_unit_test(test_each_value)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -12,6 +12,7 @@
 
 #include "agent/base/text.h"
 #include "agent/definition/edit.h"
+#include "agent/definition/store.h"
 #include "tests/unit/documents.h"
 
 #define ID(n) "0000000" #n "-0000-4000-8000-000000000000"
@@ -282,11 +283,13 @@ static void test_times_are_stored(void **state)
 	_cleanup_load_balancer_ struct load_balancer *lb = parse_good(site), *again = NULL;
 	json_auto_t *stored = NULL, *shown = NULL;
 	_cleanup_error_ struct error err = ERROR_INIT;
-	_cleanup_free_ char *text = NULL;
+	_cleanup_free_ char *text = NULL, *file = NULL;
 
 	(void)state;
 	assert_int_equal(tree_set_times(NULL, lb, EARLY), 0);
-	assert_int_equal(definition_to_stored_json(lb, &stored), 0);
+	assert_int_equal(store_text(lb, &file), 0);
+	stored = json_loads(file, JSON_REJECT_DUPLICATES, NULL);
+	assert_non_null(stored);
 	assert_int_equal(definition_parse_json(LB_ID, stored, &definition_stored, &again, &err), 0);
 	assert_times(again, TREE_L7RULE, ID(5), EARLY, "");
 	assert_int_equal(definition_parse_json(LB_ID, stored, &document_defaults, &again, &err), -EINVAL);

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * JSON written straight into a text, for what is too large to be built as a tree first. The same bytes as json_dumps() with
+ * JSON_COMPACT writes (RFC 8259).
+ */
+
+#include <stdint.h>
+
+#include "agent/base/text.h"
+
+/* UTF-8 without errors, as everything is that was read as JSON. */
+void json_write_string(struct text *out, const char *string);
+void json_write_integer(struct text *out, int64_t value);
