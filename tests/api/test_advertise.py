@@ -11,7 +11,7 @@ import pytest
 
 from amphora import document, listener, member, new_id, pool
 from netns import Wire, namespaces  # noqa: F401
-from octavia_driver import haproxy_cfg, md5  # noqa: F401
+from octavia_driver import haproxy_cfg
 from processes import free_port, wait_for
 
 VIP, OTHER_VIP, VIP6 = "192.0.2.10", "192.0.2.11", "2001:db8::10"

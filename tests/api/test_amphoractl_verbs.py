@@ -12,7 +12,7 @@ import pytest
 
 from amphora import AMPHORACTL, document, listener, member, new_id, pool, run_ctl
 from backends import TcpOrigin
-from clients import Session, fetch, server_of
+from clients import Session, fetch
 from processes import free_port, wait_for
 from terminal import Terminal
 

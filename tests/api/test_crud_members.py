@@ -10,7 +10,6 @@ import pytest
 
 import amphora
 from amphora import document, listener, member, new_id, pool
-from backends import Origin
 from clients import Load, server_of
 from crud import ids, serving
 from processes import free_port, wait_for

@@ -15,7 +15,6 @@ import pytest
 
 from amphora import BUILD, SOURCE, Agent
 from netns import IP, NFT, Wire, namespaces, need_nft  # noqa: F401
-from processes import wait_for
 
 VIP, VIP6, CLIENT, CLIENT6 = "192.0.2.10", "2001:db8::10", "192.0.2.1", "2001:db8::1"
 STRANGER = "192.0.2.2"

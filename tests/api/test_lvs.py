@@ -8,11 +8,11 @@ import signal
 import pytest
 
 import amphora
-from amphora import LBS, document, listener, member, monitor, new_id, pool
+from amphora import LBS, document, listener, member, new_id, pool
 from netns import need_namespaces, namespaces  # noqa: F401
-from octavia_driver import (OctaviaAgent, health_managers, make_amphora, make_controller, md5,  # noqa: F401
+from octavia_driver import (health_managers, make_amphora, make_controller, md5,  # noqa: F401
     tls_door)
-from processes import alive, command_line, free_port, processes_naming, wait_for
+from processes import alive, free_port, wait_for
 
 KEEPALIVED = amphora.find_program("keepalived")
 HAS_IPVS = os.path.exists("/proc/net/ip_vs")

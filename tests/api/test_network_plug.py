@@ -17,7 +17,7 @@ import pytest
 
 import amphora
 import python_agent
-from netmachine import NAMESPACE, MachineAgent, MachinePythonAgent, machines, why_not  # noqa: F401
+from netmachine import NAMESPACE, MachineAgent, MachinePythonAgent, machines  # noqa: F401
 from octavia_driver import make_controller  # noqa: F401
 from processes import wait_for
 
@@ -751,7 +751,7 @@ def test_dhcp(agent, machine, tmp_path):
     machine.plug("ens5", VIP_MAC)
     machine.ip("-n", "world", "address", "add", "10.10.0.1/24", "dev", "w-ens5")
     server = world_answers(machine, "w-ens5", amphora.find_program("dnsmasq"), "--no-daemon", "--conf-file=/dev/null",
-        "--port=0", "--interface=w-ens5", "--bind-interfaces", f"--dhcp-range=10.10.0.50,10.10.0.60,255.255.255.0,1h",
+        "--port=0", "--interface=w-ens5", "--bind-interfaces", "--dhcp-range=10.10.0.50,10.10.0.60,255.255.255.0,1h",
         f"--dhcp-leasefile={tmp_path}/leases", "--dhcp-option=3", "--dhcp-option=6,10.10.0.53", f"--pid-file={tmp_path}/pid")
     resolver = pathlib.Path("/etc/resolv.conf").read_bytes()
     try:

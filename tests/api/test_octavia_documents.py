@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from amphora import document, listener, member, monitor, new_id, pool
+from amphora import document, listener, member, new_id, pool
 from clients import server_of
 from pki import Authority, put_certificate
 from processes import free_port

@@ -13,7 +13,7 @@ import time
 import pytest
 
 import amphora
-from netns import Namespace, need_namespaces, namespaces  # noqa: F401
+from netns import need_namespaces, namespaces  # noqa: F401
 from octavia_driver import (Connection, OctaviaAgent, client_context,  # noqa: F401
     health_managers, make_controller, md5, tls_door)
 from processes import alive, command_line, free_port, kill, processes_naming, wait_for

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
 #
 # Machines to test in: a Debian with systemd as PID 1, booted by QEMU. To be sourced by bash. Needs no KVM; making a root file
 # system needs root or what "mmdebstrap --mode=unshare" needs (uidmap, user namespaces).
@@ -125,7 +126,7 @@ machine_root()
 		fi
 		mv "$new"/boot/vmlinuz-* "$new/vmlinuz"
 		mv "$new"/boot/initrd.img-* "$new/initrd"
-		rm -rf "$new/boot"
+		rm -rf "${new:?}/boot"
 		truncate -s +512M "$new/disk"
 		PATH=$PATH:/usr/sbin:/sbin resize2fs "$new/disk" >>"$new/log" 2>&1
 		mv -T "$new" "$root"
