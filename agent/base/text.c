@@ -179,6 +179,44 @@ bool text_has_control(const char *string, size_t length)
 	return false;
 }
 
+size_t utf8_sequence(const char *bytes, size_t length)
+{
+	const unsigned char *b = (const unsigned char *)bytes;
+	/* The second byte's range excludes overlong forms, surrogates and what lies over U+10FFFF
+	 * (RFC 3629, section 4). */
+	unsigned char low = 0x80, high = 0xbf;
+	size_t n;
+
+	if (length == 0)
+		return 0;
+	if (b[0] < 0x80)
+		return 1;
+	if (b[0] >= 0xc2 && b[0] <= 0xdf)
+		n = 2;
+	else if (b[0] >= 0xe0 && b[0] <= 0xef)
+		n = 3;
+	else if (b[0] >= 0xf0 && b[0] <= 0xf4)
+		n = 4;
+	else
+		return 0;
+	if (length < n)
+		return 0;
+	if (b[0] == 0xe0)
+		low = 0xa0;
+	else if (b[0] == 0xed)
+		high = 0x9f;
+	else if (b[0] == 0xf0)
+		low = 0x90;
+	else if (b[0] == 0xf4)
+		high = 0x8f;
+	if (b[1] < low || b[1] > high)
+		return 0;
+	for (size_t i = 2; i < n; i++)
+		if (b[i] < 0x80 || b[i] > 0xbf)
+			return 0;
+	return n;
+}
+
 int text_split(const char *string, char separator, char ***ret_parts)
 {
 	_cleanup_strv_ char **parts = NULL;

@@ -63,6 +63,10 @@ bool text_is_uuid(const char *string);
 /* No byte below 0x20 and no 0x7f (DEL). C1 controls in UTF-8 (U+0080 to U+009F) are refused too. */
 bool text_has_control(const char *string, size_t length);
 
+/* Length of the UTF-8 sequence (RFC 3629) at the start of "length" bytes, 0 if there is no valid one. Overlong forms,
+ * surrogates and code points over U+10FFFF are not valid. */
+size_t utf8_sequence(const char *bytes, size_t length);
+
 /* Splits at "separator", trims blanks, leaves empty parts out. The result is NULL-terminated; free with strv_free(). */
 int text_split(const char *string, char separator, char ***ret_parts);
 

@@ -4,12 +4,13 @@
 #include <string.h>
 
 #include "agent/base/log.h"
-#include "agent/health/message.h"
+#include "agent/health/envelope.h"
 #include "agent/health/sender.h"
 
 struct heartbeat {
 	char *amphora_id, *key;
 	struct sender *sender;
+	struct envelope *envelope;
 	bool failing, too_large; /* the log has it already */
 };
 
@@ -23,7 +24,7 @@ int heartbeat_new(const struct health_options *options, struct heartbeat **ret, 
 		return error_set_errno(err, -ENOMEM, "heartbeat");
 	heartbeat->amphora_id = strdup(options->amphora_id ? options->amphora_id : "");
 	heartbeat->key = strdup(options->heartbeat_key ? options->heartbeat_key : "");
-	if (!heartbeat->amphora_id || !heartbeat->key)
+	if (!heartbeat->amphora_id || !heartbeat->key || envelope_new(&heartbeat->envelope) < 0)
 		return error_set_errno(err, -ENOMEM, "heartbeat");
 	r = sender_new(options->controllers, &heartbeat->sender, err);
 	if (r < 0)
@@ -45,6 +46,7 @@ void heartbeat_free(struct heartbeat *heartbeat)
 	free(heartbeat->key);
 	free(heartbeat->amphora_id);
 	sender_free(heartbeat->sender);
+	envelope_free(heartbeat->envelope);
 	free(heartbeat);
 }
 
@@ -53,7 +55,7 @@ const char *heartbeat_amphora_id(const struct heartbeat *heartbeat)
 	return sender_controllers(heartbeat->sender) > 0 ? heartbeat->amphora_id : NULL;
 }
 
-bool heartbeat_send(struct heartbeat *heartbeat, const json_t *message, size_t n_members)
+bool heartbeat_send(struct heartbeat *heartbeat, struct heartbeat_text *message, size_t n_members)
 {
 	_cleanup_error_ struct error err = ERROR_INIT;
 	_cleanup_free_ uint8_t *bytes = NULL;
@@ -61,7 +63,7 @@ bool heartbeat_send(struct heartbeat *heartbeat, const json_t *message, size_t n
 	size_t length = 0;
 	int r;
 
-	r = heartbeat_wrap(message, heartbeat->key, &bytes, &length, &err);
+	r = envelope_seal(heartbeat->envelope, &message->head, &message->tail, heartbeat->key, &bytes, &length, &err);
 	if (r == 0 && length > HEARTBEAT_MAX_BYTES) {
 		log_line(heartbeat->too_large ? LOG_DEBUG : LOG_ERR, NULL,
 			"heartbeat: the message has %zu bytes with %zu members and a datagram "

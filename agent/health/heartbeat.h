@@ -9,8 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include <jansson.h>
-
+#include "agent/health/message.h"
 #include "agent/health/monitor.h"
 
 struct heartbeat;
@@ -22,5 +21,5 @@ DEFINE_CLEANUP(struct heartbeat *, heartbeat_free);
 
 /* NULL if there is nobody to send to. */
 const char *heartbeat_amphora_id(const struct heartbeat *heartbeat);
-/* Whether the message was sent. "n_members" is for the log. */
-bool heartbeat_send(struct heartbeat *heartbeat, const json_t *message, size_t n_members);
+/* Whether the message was sent, whose text may be taken. "n_members" is for the log. */
+bool heartbeat_send(struct heartbeat *heartbeat, struct heartbeat_text *message, size_t n_members);

@@ -21,7 +21,8 @@ struct round {
 	struct monitored **lbs; /* references, one a target */
 	struct delta *deltas;
 	size_t n_deltas, n_members;
-	json_t *message; /* NULL: nobody to send it to */
+	bool has_message; /* there is somebody to send it to */
+	struct heartbeat_text message;
 };
 
 /* With the mutex. */
@@ -34,7 +35,7 @@ static void round_done(struct round *round)
 	for (size_t i = 0; i < round->n_deltas; i++)
 		free(round->deltas[i].listener_id);
 	free(round->deltas);
-	json_decref(round->message);
+	heartbeat_text_done(&round->message);
 }
 
 /* With the mutex, which is released while the targets are listed: the one who lists them has locks
@@ -121,8 +122,10 @@ static int make_message(struct health *health, struct round *round)
 		for (size_t j = 0; j < lb->known->n_pools; j++)
 			round->n_members += lb->known->pools[j].n_members;
 	}
-	return heartbeat_message(
+	r = heartbeat_message(
 		amphora_id, health->sequence++, snapshots, n, health->counters, &round->message);
+	round->has_message = r == 0;
+	return r;
 }
 
 /* Without the mutex. */
@@ -154,10 +157,10 @@ static int run_round(struct health *health, struct round *round)
 	if (r < 0 || health->stopping)
 		return r;
 
-	if (round->message) {
+	if (round->has_message) {
 		pthread_mutex_unlock(&health->mutex);
 		sent = may_send(health) &&
-		       heartbeat_send(health->settings->heartbeat, round->message,
+		       heartbeat_send(health->settings->heartbeat, &round->message,
 			       round->n_members);
 		pthread_mutex_lock(&health->mutex);
 		health->heartbeats_sent += sent;

@@ -9,7 +9,7 @@
 #include <sys/socket.h>
 
 #include "agent/base/text.h"
-#include "agent/health/message.h"
+#include "agent/health/envelope.h"
 
 enum { PORT_SIZE = 6, HOST_NAME_LIMIT = 253 /* RFC 1123 and RFC 1035, 3.1 */ };
 

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "agent/health/message.h"
+#include "agent/health/envelope.h"
 #include "api/client/document.h"
 
 enum { MAX_KEY = 64 * 1024 };
@@ -45,7 +45,7 @@ static int decode(struct client *client, const uint8_t *bytes, size_t length, co
 	_cleanup_(json_decrefp) json_t *message = NULL;
 	_cleanup_error_ struct error err = ERROR_INIT;
 
-	if (heartbeat_unwrap(bytes, length, key, &message, &err) < 0) {
+	if (envelope_open(bytes, length, key, &message, &err) < 0) {
 		client_complain(client, &err);
 		return CLIENT_FAILED;
 	}

@@ -22,7 +22,7 @@
 #include "agent/base/process.h"
 #include "agent/base/text.h"
 #include "agent/haproxy/runtime.h"
-#include "agent/health/message.h"
+#include "agent/health/envelope.h"
 #include "agent/health/monitor.h"
 
 #ifndef DEFAULT_HAPROXY_CMD
@@ -296,7 +296,7 @@ static json_t *receive(struct fixture *f, int timeout_ms)
 	if (poll(&poll_fd, 1, timeout_ms) == 1) {
 		n = recv(f->controller_fd, buffer, HEARTBEAT_MAX_BYTES, 0);
 		assert_true(n > 0);
-		assert_int_equal(heartbeat_unwrap(buffer, (size_t)n, KEY, &message, NULL), 0);
+		assert_int_equal(envelope_open(buffer, (size_t)n, KEY, &message, NULL), 0);
 		stats = json_object_get(
 			json_object_get(json_object_get(message, "listeners"), LISTENER), "stats");
 		f->received_bytes += json_integer_value(json_object_get(stats, "rx"));

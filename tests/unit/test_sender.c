@@ -12,7 +12,7 @@
 #include <sys/socket.h>
 
 #include "agent/base/text.h"
-#include "agent/health/message.h"
+#include "agent/health/envelope.h"
 #include "agent/health/sender.h"
 
 /* A receiver on a free loopback port. -1 if the family is not there. */
