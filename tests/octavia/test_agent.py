@@ -31,20 +31,26 @@ def test_configuration_update(plain, control_plane):
     machine = plain.machine()
     good = machine.path(machine.config).read_text()
     spoil_heartbeat_key(machine)
-    agent = machine.agent
-    log = control_plane.log("health-manager")
-    begin = log.stat().st_size
-    plain.servers["b"].stop()
+    try:
+        agent = machine.agent
+        log = control_plane.log("health-manager")
+        begin = log.stat().st_size
+        plain.servers["b"].stop()
 
-    def refused():
-        with open(log, errors="replace") as lines:
-            lines.seek(begin)
-            return re.search(r"(?i)hmac|digest", lines.read())
-    wait_for(refused, 20, "the health manager refuses the heartbeats")
-    assert plain.operating()[plain.members["b"]] == "ONLINE"
-    control_plane.request("PUT", f"/octavia/amphorae/{machine.amphora['id']}/config")
-    plain.wait_operating(plain.members["b"], "ERROR")
-    assert machine.path(machine.config).read_text() == good
+        def refused():
+            with open(log, errors="replace") as lines:
+                lines.seek(begin)
+                return re.search(r"(?i)hmac|digest", lines.read())
+        wait_for(refused, 20, "the health manager refuses the heartbeats")
+        assert plain.operating()[plain.members["b"]] == "ONLINE"
+        control_plane.request("PUT", f"/octavia/amphorae/{machine.amphora['id']}/config")
+        plain.wait_operating(plain.members["b"], "ERROR")
+        assert machine.path(machine.config).read_text() == good
+    finally:
+        # What comes after this counts heartbeats.
+        if machine.path(machine.config).read_text() != good:
+            machine.path(machine.config).write_text(good)
+            machine.restart_agent()
     assert machine.path(machine.config).stat().st_mode & 0o77 == 0
     assert machine.agent == agent, "no restart was needed"
 
