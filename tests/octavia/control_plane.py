@@ -3,6 +3,7 @@
 cloud of cloud/ below it. Octavia is the one that Debian packages, or the one in AMPHORAD_OCTAVIA_VENV. Only inside the
 namespaces that tests/octavia/run makes."""
 
+import functools
 import json
 import os
 import pathlib
@@ -55,10 +56,14 @@ class ControlPlane:
         assert done.returncode == 0, f"{' '.join(map(str, command))}: {done.stdout[-3000:]}"
         return done.stdout
 
-    @property
+    @functools.cached_property
     def version(self):
         """Of Octavia."""
         return self.run(BIN / "python3", "-c", "import importlib.metadata as m; print(m.version('octavia'))").strip()
+
+    @property
+    def major(self):
+        return int(self.version.partition(".")[0])
 
     def start_process(self, name, *command, **environment):
         with open(self.log(name), "ab") as log:

@@ -5,7 +5,7 @@ import cloud
 import pki
 from control_plane import FOLDER, SUBNET6, LoadBalancer
 
-TCP, PROXY, PROXYV2, HTTP, HTTPS, TERMINATED, MIXED = 80, 81, 82, 8000, 443, 8443, 83
+TCP, PROXY, PROXYV2, HTTP, HTTPS, TERMINATED, MIXED, ENCRYPTED = 80, 81, 82, 8000, 443, 8443, 83, 84
 # In a whole load balancer 11.0.0 has no defaults for them.
 TLS = {"tls_enabled": True, "tls_ciphers": "ECDHE-ECDSA-AES128-GCM-SHA256", "tls_versions": ["TLSv1.2", "TLSv1.3"],
     "alpn_protocols": ["http/1.1"]}
@@ -25,6 +25,9 @@ def member(host, port, address=None, **more):
 class Shop(LoadBalancer):
     def __init__(self, control_plane, a, b):
         self.a, self.b = a, b
+        # Up to 13.0 TLS-HELLO was an SSLv3 hello in plain TCP. Since then it is the handshake that checks make where the pool
+        # has TLS to its members; in other pools nothing but a connection ("Fix TLS-HELLO healthmonitors in the amphora-driver").
+        self.hello_in_tls = control_plane.major >= 14
         self.authority = pki.Authority("shop CA")
         self.serve(a, b)
         self.certificates = {name: self.store(f"{number:08d}-0000-4000-8000-000000000000", self.authority.issue(name))
@@ -38,7 +41,7 @@ class Shop(LoadBalancer):
         for host in (a, b):
             context = pki.ssl.SSLContext(pki.ssl.PROTOCOL_TLS_SERVER)
             pki.load(context, pair)
-            for port, tls in ((8081, None), (8082, None), (8083, None), (8443, context), (8444, context)):
+            for port, tls in ((8081, None), (8082, None), (8083, None), (8443, context), (8444, context), (8445, context)):
                 self.servers[host.name, port] = host.serve(port, context=tls)
         self.servers["b6"] = b.serve(8080, address=b.addresses[1])
 
@@ -77,7 +80,9 @@ class Shop(LoadBalancer):
             listener("http", "HTTP", HTTP, "HTTP", 8081, monitor("HTTP", url_path="/health", expected_codes="200-204"),
                 l7policies=policies, insert_headers={"X-Forwarded-For": "true", "X-Forwarded-Port": "true",
                     "X-Forwarded-Proto": "true"}),
-            listener("https", "HTTPS", HTTPS, "HTTPS", 8443, monitor("TLS-HELLO")),
+            listener("https", "HTTPS", HTTPS, "HTTPS", 8443, monitor("TCP" if self.hello_in_tls else "TLS-HELLO", name="https")),
+            listener("encrypted", "HTTP", ENCRYPTED, "HTTP", 8445,
+                monitor("TLS-HELLO" if self.hello_in_tls else "TCP", name="encrypted"), tls=True),
             listener("terminated", "TERMINATED_HTTPS", TERMINATED, "HTTP", 8444,
                 monitor("HTTPS", url_path="/health"), tls=True, insert_headers={"X-Forwarded-For": "true"},
                 default_tls_container_ref=self.certificates[NAMES[0]].reference,

@@ -21,16 +21,16 @@ def test_everything_is_active_and_online(shop):
     shop.wait_online(60)
     objects = shop.objects()
     names = sorted(value["name"] for value in objects.values() if value.get("name"))
-    both = ["tcp", "proxy", "proxyv2", "http", "https", "terminated", "mixed"]
-    assert names == sorted(["shop", *both, *both, "tcp", "proxy-http", "proxy-tcp", "http", "tls-hello", "https", "ping",
+    both = ["tcp", "proxy", "proxyv2", "http", "https", "encrypted", "terminated", "mixed"]
+    assert names == sorted(["shop", *both, *both, "tcp", "proxy-http", "proxy-tcp", "http", "https", "encrypted", "https", "ping",
         "other", "a-8083", "b-8080", "b-8081",
-        *(f"{host}-{port}" for host in "ab" for port in (8080, 8080, 8081, 8082, 8443, 8444))])
+        *(f"{host}-{port}" for host in "ab" for port in (8080, 8080, 8081, 8082, 8443, 8444, 8445))])
     assert {value["name"] for value in objects.values() if value.get("operating_status") == "NO_MONITOR"} == {"b-8081"}
     # What each says for itself is the same as in the tree.
     for kinds in ("listeners", "pools"):
         found = [one for one in shop.control_plane.get(f"/lbaas/{kinds}")[kinds] if one["id"] in objects]
         assert {(one["provisioning_status"], one["operating_status"]) for one in found} == {("ACTIVE", "ONLINE")}, found
-        assert len(found) == {"listeners": 7, "pools": 8}[kinds]
+        assert len(found) == {"listeners": 8, "pools": 9}[kinds]
     [amphora] = shop.amphorae
     assert (amphora["status"], amphora["role"]) == ("ALLOCATED", "STANDALONE")
 
@@ -77,6 +77,12 @@ def test_https_is_passed_on(shop, client, door):
     assert pki.serial_of(replies[0].certificate) not in {one.serial for one in shop.certificates.values()}
 
 
+@feature("TLS to the members")
+def test_http_becomes_https(shop, client, door):
+    seen = [client.get(shop.url(goods.ENCRYPTED, door[0])) for _ in range(4)]
+    assert {one["server"] for one in seen} == {"a", "b"}
+
+
 @feature("TERMINATED_HTTPS listener", "SNI", "TLS to the members")
 def test_https_ends_here(shop, client, door):
     vip, address = door
@@ -118,6 +124,8 @@ ILL = {"HTTP": ("a-8081", goods.HTTP, "http"), "HTTPS": ("a-8444", goods.TERMINA
 def test_monitors(shop, client, farm, kind):
     """What the monitor looks at fails; it finds that and nothing else, and says so until all is well again."""
     name, port, scheme = ILL[kind]
+    if kind == "TLS-HELLO" and shop.hello_in_tls:
+        name, port, scheme = "a-8445", goods.ENCRYPTED, "http"
     shop.wait_online(60)
     member, server, host = shop.named(name), shop.servers["a", int(name[2:])], farm[0].namespace
     context = server.context
