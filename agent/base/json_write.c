@@ -1,34 +1,49 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/base/json_write.h"
 
-/* RFC 8259, section 7: what must not stand in a string as it is. */
-static bool is_escaped(unsigned char c)
+/* Characters that stand for themselves, RFC 8259, section 7. */
+static size_t plain_length(const char *string)
 {
-	return c < 0x20 || c == '"' || c == '\\';
+	size_t n = 0;
+
+	while ((unsigned char)string[n] >= 0x20 && (unsigned char)string[n] < 0x80 && string[n] != '"' &&
+		string[n] != '\\')
+		n++;
+	return n;
 }
 
-static void write_escaped(struct text *out, unsigned char c)
+static void write_escaped(struct text *out, char c)
 {
-	static const char letters[] = {['\b'] = 'b', ['\f'] = 'f', ['\n'] = 'n', ['\r'] = 'r', ['\t'] = 't', ['"'] = '"', ['\\'] = '\\'};
+	static const char letters[] = {
+		['\b'] = 'b', ['\t'] = 't', ['\n'] = 'n', ['\f'] = 'f', ['\r'] = 'r', ['"'] = '"', ['\\'] = '\\'};
+	unsigned char byte = (unsigned char)c;
 
-	if (letters[c])
-		text_append_bytes(out, (const char[]){'\\', letters[c]}, 2);
+	if (byte < sizeof(letters) && letters[byte])
+		text_append_bytes(out, (const char[]){'\\', letters[byte]}, 2);
 	else
-		text_printf(out, "\\u%04X", c);
+		text_printf(out, "\\u%04X", byte);
 }
 
 void json_write_string(struct text *out, const char *string)
 {
-	text_append_char(out, '"');
-	for (const char *p = string;;) {
-		const char *plain = p;
+	const char *end = string + strlen(string);
 
-		while (!is_escaped((unsigned char)*p))
-			p++;
-		text_append_bytes(out, plain, (size_t)(p - plain));
-		if (!*p)
+	text_append_char(out, '"');
+	for (const char *p = string; p < end;) {
+		size_t n = plain_length(p), sequence;
+
+		text_append_bytes(out, p, n);
+		p += n;
+		if (p == end)
 			break;
-		write_escaped(out, (unsigned char)*p++);
+		sequence = utf8_sequence(p, (size_t)(end - p));
+		if (sequence == 0)
+			text_append_char(out, '?');
+		else if (sequence == 1)
+			write_escaped(out, *p);
+		else
+			text_append_bytes(out, p, sequence);
+		p += sequence ? sequence : 1;
 	}
 	text_append_char(out, '"');
 }

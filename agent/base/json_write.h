@@ -10,6 +10,6 @@
 
 #include "agent/base/text.h"
 
-/* UTF-8 without errors, as everything is that was read as JSON. */
+/* A byte that is no UTF-8, which json_string() refuses, reads '?'. */
 void json_write_string(struct text *out, const char *string);
 void json_write_integer(struct text *out, int64_t value);

@@ -3,7 +3,7 @@
 
 #include <inttypes.h>
 
-#include "agent/base/json.h"
+#include "agent/base/json_write.h"
 
 void heartbeat_text_done(struct heartbeat_text *text)
 {

@@ -6,7 +6,9 @@
 
 #include <string.h>
 
-#include "agent/base/json.h"
+#include <jansson.h>
+
+#include "agent/base/json_write.h"
 
 /* The same bytes as jansson's. */
 static void assert_as_jansson(const char *string)
@@ -73,13 +75,32 @@ static void test_no_utf8(void **state)
 	}
 }
 
+static void test_integers(void **state)
+{
+	static const int64_t values[] = {0, 1, -1, 9, 10, 99, -100, 1234567890123, INT64_MAX, INT64_MIN};
+
+	(void)state;
+	for (size_t i = 0; i < ELEMENTSOF(values); i++) {
+		_cleanup_text_ struct text text = TEXT_INIT;
+		json_t *json = json_integer(values[i]);
+		char *expected = json_dumps(json, JSON_COMPACT | JSON_ENCODE_ANY);
+
+		assert_non_null(expected);
+		json_write_integer(&text, values[i]);
+		assert_string_equal(text_peek(&text), expected);
+		free(expected);
+		json_decref(json);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_strings),
 		cmocka_unit_test(test_every_character),
 		cmocka_unit_test(test_no_utf8),
+		cmocka_unit_test(test_integers),
 	};
 
-	return cmocka_run_group_tests_name("json", tests, NULL, NULL);
+	return cmocka_run_group_tests_name("json_write", tests, NULL, NULL);
 }
