@@ -41,17 +41,14 @@ struct agent {
 /* Reads the files, or the default ones if "files" is NULL, and checks them. */
 int agent_read_config(char *const *files, struct config **ret, struct error *err);
 
-/* Takes the configuration (also on failure); "config_files" stays the caller's, -1 leaves the log level to the configuration. Adopts every HAProxy that runs, brings all to what is stored and starts the health
- * thread. */
+/* Takes the configuration (also on failure); "config_files" stays the caller's, -1 leaves the log level to the
+ * configuration. Adopts every HAProxy that runs, brings all to what is stored and starts the health thread. */
 int agent_new(struct config *config, char **config_files, int fixed_log_level, struct agent **ret, struct error *err);
 
 /* Reads the configuration files again and takes over what can change while running: heartbeats and the log level. With
- * "replacement", a new content of the controller's file (agent_controller_file()) counts instead of what is on disk; it is
- * written, 0600, when it was found to be good. On failure everything stays. */
+ * "replacement", a new content of the controller's file (the one called amphora-agent.conf, or the last) counts
+ * instead of what is on disk; it is written, 0600, when it was found to be good. On failure everything stays. */
 int agent_reconfigure(struct agent *agent, const char *replacement, size_t length, struct error *err);
-
-/* The file that belongs to a controller: the one called amphora-agent.conf, or the last. */
-const char *agent_controller_file(const struct agent *agent);
 
 /* Has what failed at the start tried again, and what is to be done every few seconds (instance_look_after()), on a thread of
  * its own: it may take long. Called from the main loop every few seconds. */
@@ -61,8 +58,6 @@ void agent_look_after(struct agent *agent);
 int agent_health_target(struct instance *instance, struct health_target *ret);
 
 int64_t agent_heartbeat_interval_s(const struct agent *agent);
-
-void agent_set_log_level(const struct agent *agent, const struct config *config);
 
 /* Ends the agent; HAProxy goes on. */
 void agent_free(struct agent *agent);

@@ -64,7 +64,8 @@ struct health_options agent_health_options(struct agent *agent, const struct con
 	};
 }
 
-const char *agent_controller_file(const struct agent *agent)
+/* The file that belongs to a controller. */
+static const char *controller_file(const struct agent *agent)
 {
 	char *const *files = agent->config_files ? agent->config_files : (char *const *)config_default_files;
 	const char *last = NULL;
@@ -84,14 +85,14 @@ int64_t agent_heartbeat_interval_s(const struct agent *agent)
 	return __atomic_load_n(&agent->heartbeat_interval_s, __ATOMIC_RELAXED);
 }
 
-void agent_set_log_level(const struct agent *agent, const struct config *config)
+static void set_log_level(const struct agent *agent, const struct config *config)
 {
 	log_set_level(agent->fixed_log_level >= 0 ? agent->fixed_log_level : config->debug ? LOG_DEBUG : LOG_INFO);
 }
 
 int agent_reconfigure(struct agent *agent, const char *replacement, size_t length, struct error *err)
 {
-	const struct config_replacement in_place = {agent_controller_file(agent), replacement, length};
+	const struct config_replacement in_place = {controller_file(agent), replacement, length};
 	_cleanup_config_ struct config *config = NULL;
 	struct health_options options;
 	int r;
@@ -100,16 +101,16 @@ int agent_reconfigure(struct agent *agent, const char *replacement, size_t lengt
 	if (r < 0)
 		return r;
 	if (replacement) {
-		r = fileio_write(AT_FDCWD, agent_controller_file(agent), replacement, length, 0600);
+		r = fileio_write(AT_FDCWD, controller_file(agent), replacement, length, 0600);
 		if (r < 0)
-			return error_set_errno(err, r, "cannot write %s", agent_controller_file(agent));
+			return error_set_errno(err, r, "cannot write %s", controller_file(agent));
 	}
 	options = agent_health_options(agent, config);
 	r = health_reconfigure(agent->health, &options, err);
 	if (r < 0)
 		return r;
 	__atomic_store_n(&agent->heartbeat_interval_s, config->heartbeat_interval_s, __ATOMIC_RELAXED);
-	agent_set_log_level(agent, config);
+	set_log_level(agent, config);
 	log_notice("configuration read again: heartbeats and log level follow it, the rest at the next start");
 	return 0;
 }

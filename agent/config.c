@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "agent/base/fileio.h"
+#include "agent/base/secret.h"
 #include "agent/base/text.h"
 
 const char *const config_default_files[] = {
@@ -184,9 +185,10 @@ void config_free(struct config *config)
 	for (const struct option_row *row = config_options; row->name; row++) {
 		char *text = row->type == OPTION_STRING ? *(char **)((char *)config + row->offset) : NULL;
 
-		if (row->secret && text)
-			explicit_bzero(text, strlen(text));
-		free(text);
+		if (row->secret)
+			secret_free(text);
+		else
+			free(text);
 	}
 	free(config);
 }

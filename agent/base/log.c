@@ -33,11 +33,6 @@ void log_set_level(int level)
 	__atomic_store_n(&current_level, level, __ATOMIC_RELAXED);
 }
 
-int log_level(void)
-{
-	return __atomic_load_n(&current_level, __ATOMIC_RELAXED);
-}
-
 static void write_journal(int level, const struct log_fields *fields, const char *message)
 {
 	char texts[5][2200];
@@ -87,7 +82,7 @@ void log_line(int level, const struct log_fields *fields, const char *format, ..
 	char message[2048];
 	va_list arguments;
 
-	if (level > log_level())
+	if (level > __atomic_load_n(&current_level, __ATOMIC_RELAXED))
 		return;
 	va_start(arguments, format);
 	if (vsnprintf(message, sizeof(message), format, arguments) < 0)

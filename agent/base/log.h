@@ -22,7 +22,6 @@ enum log_target {
 void log_open(enum log_target target);
 /* LOG_ERR, LOG_WARNING, LOG_NOTICE, LOG_INFO or LOG_DEBUG of syslog(3). */
 void log_set_level(int level);
-int log_level(void);
 
 /* Journal fields of one line; a NULL member is left out. */
 struct log_fields {

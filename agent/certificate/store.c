@@ -10,6 +10,7 @@
 #include "agent/base/fileio.h"
 #include "agent/base/lock.h"
 #include "agent/base/log.h"
+#include "agent/base/secret.h"
 #include "agent/base/text.h"
 #include "agent/certificate/bundle.h"
 
@@ -30,16 +31,9 @@ struct certificate_store {
 	int folder_fd;
 };
 
-void certificate_secret_free(char *secret, size_t length)
-{
-	if (secret)
-		explicit_bzero(secret, length);
-	free(secret);
-}
-
 void certificate_backup_done(struct certificate_backup *backup)
 {
-	certificate_secret_free(backup->pem, backup->length);
+	secret_free_bytes(backup->pem, backup->length);
 	*backup = CERTIFICATE_BACKUP_INIT;
 }
 
@@ -133,7 +127,7 @@ static int read_file(int folder_fd, const char *file, enum certificate_kind *ret
 		return r;
 	r = kind_of(pem, length, ret_kind);
 	if (r < 0 || !ret_pem) {
-		certificate_secret_free(pem, length);
+		secret_free_bytes(pem, length);
 		return r;
 	}
 	*ret_pem = pem;
@@ -185,7 +179,7 @@ int certificate_store_load(struct certificate_store *store, const char *name, en
 		return r;
 	r = require_kind(name, stored, kind, err);
 	if (r < 0) {
-		certificate_secret_free(pem, length);
+		secret_free_bytes(pem, length);
 		return r;
 	}
 	*ret_pem = pem;

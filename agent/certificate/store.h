@@ -53,12 +53,9 @@ void certificate_info_done(struct certificate_info *info);
 
 /* Takes a PEM apart, checks it (chain order, key match, expiry against "now_s", key type and size, no leftovers; an error
  * names what is wrong with which certificate of the bundle) and puts it together in the stored order. The text is the
- * caller's and holds a key: explicit_bzero() it, as certificate_secret_free() does. */
+ * caller's and holds a key: secret_free_bytes(). */
 int certificate_normalise(const char *pem, size_t length, int64_t now_s, char **ret_pem, size_t *ret_length,
 	struct certificate_info *ret, struct error *err);
-
-/* Frees "length" bytes and leaves nothing of them. */
-void certificate_secret_free(char *secret, size_t length);
 
 struct certificate_store;
 
@@ -98,6 +95,6 @@ int certificate_store_check(struct certificate_store *store, const char *name, e
 int certificate_store_list(struct certificate_store *store, char ***ret, struct error *err);
 
 /* The PEM as HAProxy wants it. ERROR_NOT_FOUND, or ERROR_INVALID when it is not of that kind. The text holds a key for
- * CERTIFICATE_PAIR: explicit_bzero() it. */
+ * CERTIFICATE_PAIR: secret_free_bytes(). */
 int certificate_store_load(struct certificate_store *store, const char *name, enum certificate_kind kind,
 	char **ret_pem, size_t *ret_length, struct error *err);

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "agent/base/secret.h"
 #include "agent/base/text.h"
 
 enum {
@@ -273,17 +274,10 @@ static int keep_leaving(struct planner *planner)
 	return r;
 }
 
-static void free_secret(char *text)
-{
-	if (text)
-		explicit_bzero(text, strlen(text));
-	free(text);
-}
-
 static void steps_free(struct plan_step *steps, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
-		free_secret(steps[i].command);
+		secret_free(steps[i].command);
 		free(steps[i].shown);
 		free(steps[i].name.backend);
 		free(steps[i].name.server);

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "agent/base/secret.h"
+
 /*
  * Certificates, crt-lists, CA and CRL files: what is in memory is replaced in a transaction, and
  * all that is set up with it is made anew by "commit". Sessions that exist keep what they have.
@@ -12,14 +14,6 @@
  */
 
 static const char created_certificate[] = "Transaction", created_other[] = "transaction";
-
-/* A copy that is wiped. */
-static void free_secret(char **text)
-{
-	if (*text)
-		explicit_bzero(*text, strlen(*text));
-	free(*text);
-}
 
 /* A payload ends at the first empty line: without blank lines, and without a newline at the end. */
 static char *payload_of(struct planner *planner, const char *content, size_t length)
@@ -79,7 +73,7 @@ static char *name_in_memory(struct planner *planner, const char *name, const cha
 static bool set_content(struct planner *planner, const char *verb, const char *kind,
 	const char *name, const char *content, size_t length, const char *expected)
 {
-	_cleanup_(free_secret) char *payload = payload_of(planner, content, length);
+	_cleanup_secret_ char *payload = payload_of(planner, content, length);
 	_cleanup_free_ char *command = NULL;
 
 	if (asprintf(&command, "%s ssl %s %s", verb, kind, name) < 0) {

@@ -187,9 +187,6 @@ int instance_control(struct instance *instance, enum instance_action action, str
 /* OWNER_CONTROLLER: stops HAProxy and removes everything. */
 int instance_remove(struct instance *instance, struct error *err);
 
-/* The name that Octavia gives a peer: base64 of SHA-1, as octavia.common.utils.base64_sha1_string() writes it, without '='. */
-int instance_peer_name(const char *amphora_id, char **ret);
-
 /* Makes a change. Several that wait for each other are made at once, and each gets the revision and the tree that its own one
  * led to.
  * -ESHUTDOWN if the instance was deleted while the caller waited: it is of no use any more. */

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "agent/base/fileio.h"
+#include "agent/base/secret.h"
 #include "agent/base/text.h"
 
 enum { FILE_LIMIT = 64 * 1024 * 1024 };
@@ -20,18 +21,11 @@ static const char *const kind_names[] = {
 	[CFG_FILE_MAP] = "map",
 };
 
-static void free_content(char *content)
-{
-	if (content)
-		explicit_bzero(content, strlen(content));
-	free(content);
-}
-
 void named_files_done(struct named_files *files)
 {
 	for (size_t i = 0; i < files->n_files; i++) {
 		free(files->files[i].name);
-		free_content(files->files[i].content);
+		secret_free(files->files[i].content);
 	}
 	free(files->files);
 	free(files->other);
@@ -91,7 +85,7 @@ static int read_file(int dir_fd, const struct cfg_file *file, struct named_files
 		r = add(files, &named);
 	if (r < 0) {
 		free(named.name);
-		free_content(named.content);
+		secret_free(named.content);
 	}
 	return r < 0 ? r : 1;
 }

@@ -7,6 +7,7 @@
 
 #include "agent/base/log.h"
 #include "agent/base/process.h"
+#include "agent/base/secret.h"
 #include "agent/base/text.h"
 
 /*
@@ -130,13 +131,6 @@ static int fill_in(const char *command, const char *version, char **ret)
 	return text_finish(&text, ret, NULL);
 }
 
-static void free_secret(char **text)
-{
-	if (*text)
-		explicit_bzero(*text, strlen(*text));
-	free(*text);
-}
-
 /* Nothing of it is forced: see leaving.c. */
 static int delete_server(const struct instance *instance, struct runtime_session *session, const struct plan_step *step,
 	struct error *err)
@@ -160,7 +154,7 @@ static int delete_server(const struct instance *instance, struct runtime_session
 static int carry_out(const struct instance *instance, struct runtime_session *session, const struct plan_step *step,
 	char **version, struct error *err)
 {
-	_cleanup_(free_secret) char *command = NULL;
+	_cleanup_secret_ char *command = NULL;
 	_cleanup_free_ char *reply = NULL;
 	int r;
 

@@ -25,7 +25,8 @@
 
 enum { PEER_NAME_LIMIT = 64 };
 
-int instance_peer_name(const char *amphora_id, char **ret)
+/* The name that Octavia gives a peer: base64 of SHA-1, as octavia.common.utils.base64_sha1_string() writes it, without '='. */
+static int peer_name(const char *amphora_id, char **ret)
 {
 	gnutls_datum_t input, encoded;
 	uint8_t hash[20];
@@ -179,7 +180,7 @@ int instance_upload(struct instance *instance, const char *amphora_id, const cha
 	}
 	r = without_group(text, length, &kept, &kept_length);
 	if (r == 0)
-		r = instance_peer_name(amphora_id, &peer);
+		r = peer_name(amphora_id, &peer);
 	if (r < 0)
 		return error_set_errno(err, r, "configuration");
 	r = instance_write_own_config(instance, NULL, err);

@@ -7,6 +7,7 @@
 #include "agent/base/fileio.h"
 #include "agent/base/log.h"
 #include "agent/base/process.h"
+#include "agent/base/secret.h"
 #include "agent/base/text.h"
 
 /*
@@ -67,10 +68,8 @@ void instance_note_running(struct instance *instance, const char *text, size_t l
 {
 	/* Secrets are not needed any more. */
 	for (size_t i = 0; i < files->n_files; i++)
-		if (files->files[i].kind == CFG_FILE_CERTIFICATE && files->files[i].content) {
-			explicit_bzero(files->files[i].content, strlen(files->files[i].content));
-			free(TAKE_PTR(files->files[i].content));
-		}
+		if (files->files[i].kind == CFG_FILE_CERTIFICATE)
+			secret_free(TAKE_PTR(files->files[i].content));
 	named_files_done(&instance->running_files);
 	instance->running_files = *files;
 	*files = NAMED_FILES_INIT;

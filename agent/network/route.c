@@ -19,11 +19,6 @@ bool route_equal(const struct ip_route *a, const struct ip_route *b)
 		ip_equal(&a->gateway, &b->gateway) && ip_equal(&a->source, &b->source);
 }
 
-bool route_contends(const struct ip_route *a, const struct ip_route *b)
-{
-	return a->table == b->table && ip_network_equal(&a->destination, &b->destination);
-}
-
 static void take_ip(struct nl_addr *address, struct ip *ret)
 {
 	struct ip_network network;

@@ -26,8 +26,6 @@ struct ip_route {
 
 /* The same destination, gateway, source and table. */
 bool route_equal(const struct ip_route *a, const struct ip_route *b);
-/* The kernel holds only one of them (IPv4), or the first one wins. */
-bool route_contends(const struct ip_route *a, const struct ip_route *b);
 
 /* Those that an agent (this one or Octavia's) made: protocol "static". The caller frees. */
 int route_list(struct nl_sock *sock, int index, struct ip_route **ret, size_t *ret_n);

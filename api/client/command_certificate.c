@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "agent/base/secret.h"
 #include "api/client/document.h"
 #include "api/client/view.h"
 
@@ -24,11 +25,8 @@ struct secret {
 
 static void secret_done(struct secret *secret)
 {
-	if (secret->data)
-		explicit_bzero(secret->data, secret->length);
-	free(secret->data);
+	secret_free_bytes(secret->data, secret->length);
 }
-#define _cleanup_secret_ _cleanup_(secret_done)
 
 static int usage(struct client *client, const char *words)
 {
@@ -56,7 +54,7 @@ static int certificate_path(struct client *client, const char *name, char ret[PA
 static int append_file(struct client *client, const char *path, struct secret *all)
 {
 	_cleanup_error_ struct error err = ERROR_INIT;
-	_cleanup_secret_ struct secret file = {0};
+	_cleanup_(secret_done) struct secret file = {0};
 	char *joined;
 
 	if (document_read_file(path, PEM_MAX_BYTES, &file.data, &file.length, &err) < 0) {
@@ -80,7 +78,7 @@ static int add(struct client *client, char *const *arguments, size_t n_arguments
 {
 	_cleanup_http_reply_ struct http_reply reply = HTTP_REPLY_INIT;
 	_cleanup_(json_decrefp) json_t *body = NULL;
-	_cleanup_secret_ struct secret pem = {0};
+	_cleanup_(secret_done) struct secret pem = {0};
 	_cleanup_text_ struct text out = TEXT_INIT;
 	char path[PATH_BYTES];
 	struct http_request request = {

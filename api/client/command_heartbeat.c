@@ -5,22 +5,16 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "agent/base/secret.h"
 #include "agent/health/envelope.h"
 #include "api/client/document.h"
 
 enum { MAX_KEY = 64 * 1024 };
 
-static void cleanup_key(char **key)
-{
-	if (*key)
-		explicit_bzero(*key, strlen(*key));
-	free(*key);
-}
-
 /* The first line of the file: the key as heartbeat_key has it in the agent's configuration. */
 static int read_key(const char *path, char **ret, struct error *err)
 {
-	_cleanup_(cleanup_key) char *key = NULL;
+	_cleanup_secret_ char *key = NULL;
 	size_t length = 0;
 	int r = document_read_file(path, MAX_KEY, &key, &length, err);
 
@@ -187,7 +181,7 @@ int command_heartbeat(struct client *client, char *const *arguments, size_t n_ar
 {
 	const struct options *options = client->options;
 	_cleanup_error_ struct error err = ERROR_INIT;
-	_cleanup_(cleanup_key) char *key = NULL;
+	_cleanup_secret_ char *key = NULL;
 	int r = check_usage(options, n_arguments, &err);
 
 	if (r == 0 && options->key_file)

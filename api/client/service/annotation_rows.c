@@ -6,7 +6,8 @@
 #include "agent/definition/grammar.h"
 #include "agent/definition/limits.h"
 
-const char *const proxy_protocol_words[] = {"true", "v1", "v2", NULL};
+/* "false" and what is misspelt is off. */
+static const char *const proxy_protocol_words[] = {"true", "v1", "v2", NULL};
 const char *const proxy_protocol_pools[] = {"PROXY", "PROXY", "PROXYV2"};
 
 static const char *const lb_methods[] = {

@@ -90,9 +90,7 @@ struct annotation_row {
 
 extern const struct annotation_row annotation_rows[_ANNOTATION_MAX];
 
-/* The values of ANNOTATION_PROXY_PROTOCOL, and the pool protocols they stand for; no other word is
- * "off", but "false" and what is misspelt. */
-extern const char *const proxy_protocol_words[];
+/* The pool protocols that the values of ANNOTATION_PROXY_PROTOCOL stand for. */
 extern const char *const proxy_protocol_pools[];
 
 struct annotation_value {
