@@ -106,11 +106,38 @@ static const char *take_word(const char *p, const char *end, struct text *word, 
 	return quote ? NULL : p;
 }
 
-/* The words of "text", each with its NUL, behind the pointers to them: one block. */
-static char **make_words(const struct text *text, size_t n)
+/* Words are many and small, and go all at once: they are cut from large blocks. */
+struct cfg_block {
+	struct cfg_block *next;
+	size_t used, size;
+	max_align_t data[];
+};
+
+enum { BLOCK_BYTES = 64 * 1024 - 64 };
+
+static void *take_room(struct cfg *cfg, size_t bytes)
+{
+	size_t aligned = (bytes + sizeof(char *) - 1) / sizeof(char *) * sizeof(char *);
+	struct cfg_block *block = cfg->blocks;
+
+	if (!block || block->size - block->used < aligned) {
+		size_t size = aligned > BLOCK_BYTES ? aligned : BLOCK_BYTES;
+
+		block = malloc(sizeof(*block) + size);
+		if (!block)
+			return NULL;
+		*block = (struct cfg_block){.next = cfg->blocks, .size = size};
+		cfg->blocks = block;
+	}
+	block->used += aligned;
+	return (char *)block->data + block->used - aligned;
+}
+
+/* The words of "text", each with its NUL, behind the pointers to them. */
+static char **make_words(struct cfg *cfg, const struct text *text, size_t n)
 {
 	size_t pointers = (n + 1) * sizeof(char *);
-	char **words = malloc(pointers + text->length), *word;
+	char **words = take_room(cfg, pointers + text->length), *word;
 
 	if (!words)
 		return NULL;
@@ -124,8 +151,22 @@ static char **make_words(const struct text *text, size_t n)
 	return words;
 }
 
+/* The line as it is written. */
+static char *make_raw(struct cfg *cfg, const char *p, const char *end)
+{
+	size_t length = (size_t)(end - p);
+	char *raw = take_room(cfg, length + 1);
+
+	if (raw) {
+		memcpy(raw, p, length);
+		raw[length] = '\0';
+	}
+	return raw;
+}
+
 /* *ret_words is NULL for an empty line. -EBADMSG for an unterminated quote. "scratch" is for lines to share. */
-static int split_line(const char *p, const char *end, struct text *scratch, char ***ret_words, bool *ret_expands)
+static int split_line(struct cfg *cfg, const char *p, const char *end, struct text *scratch, char ***ret_words,
+	bool *ret_expands)
 {
 	bool expands = false;
 	size_t n = 0;
@@ -143,30 +184,28 @@ static int split_line(const char *p, const char *end, struct text *scratch, char
 	}
 	if (scratch->failed)
 		return -ENOMEM;
-	*ret_words = n > 0 ? make_words(scratch, n) : NULL;
+	*ret_words = n > 0 ? make_words(cfg, scratch, n) : NULL;
 	*ret_expands = expands;
 	return n > 0 && !*ret_words ? -ENOMEM : 0;
 }
 
-/* Takes what is in the line. */
-static int add_section(struct cfg *cfg, struct cfg_line *line)
+static int add_section(struct cfg *cfg, const struct cfg_line *line)
 {
-	struct cfg_section *grown, *section;
+	/* Grows by doubling, as lines do. */
+	if ((cfg->n_sections & (cfg->n_sections - 1)) == 0) {
+		size_t slots = cfg->n_sections ? cfg->n_sections * 2 : 1;
+		struct cfg_section *grown = reallocarray(cfg->sections, slots, sizeof(*grown));
 
-	grown = reallocarray(cfg->sections, cfg->n_sections + 1, sizeof(*grown));
-	if (!grown)
-		return -ENOMEM;
-	cfg->sections = grown;
-	section = &grown[cfg->n_sections++];
-	*section = (struct cfg_section){.keyword = strdup(line->words[0]),
-		.name = strdup(line->words[1] ? line->words[1] : ""),
-		.header = *line};
-	*line = (struct cfg_line){0};
-	return section->keyword && section->name ? 0 : -ENOMEM;
+		if (!grown)
+			return -ENOMEM;
+		cfg->sections = grown;
+	}
+	cfg->sections[cfg->n_sections++] = (struct cfg_section){
+		.keyword = line->words[0], .name = line->words[1] ? line->words[1] : "", .header = *line};
+	return 0;
 }
 
-/* Takes what is in the line. */
-static int add_line(struct cfg_section *section, struct cfg_line *line)
+static int add_line(struct cfg_section *section, const struct cfg_line *line)
 {
 	/* Grows by doubling: a backend may have 10 000 lines. */
 	if ((section->n_lines & (section->n_lines - 1)) == 0) {
@@ -178,46 +217,77 @@ static int add_line(struct cfg_section *section, struct cfg_line *line)
 		section->lines = grown;
 	}
 	section->lines[section->n_lines++] = *line;
-	*line = (struct cfg_line){0};
 	return 0;
 }
 
-static void line_done(struct cfg_line *line)
+/* Whether a line may begin a section, told without taking it apart: a word that is quoted or escaped may be any. */
+static bool may_begin_section(const char *p, const char *end)
 {
-	free(line->words);
-	free(line->raw);
+	char word[32];
+	size_t n = 0;
+
+	while (p < end && is_blank(*p))
+		p++;
+	for (; p < end && is_plain(*p, '\0') && n < sizeof(word) - 1; p++)
+		word[n++] = *p;
+	word[n] = '\0';
+	return (p < end && !is_blank(*p) && *p != '#') || is_section(word);
+}
+
+static bool is_left_empty(const struct cfg *cfg, char *const *pools)
+{
+	const struct cfg_section *section = cfg->n_sections ? &cfg->sections[cfg->n_sections - 1] : NULL;
+
+	if (!pools || !section || (!streq(section->keyword, "backend") && !streq(section->keyword, "listen")))
+		return false;
+	STRV_FOREACH(name, pools)
+		if (streq(*name, section->name))
+			return false;
+	return true;
 }
 
 int cfg_parse(const char *text, size_t length, struct cfg *ret, struct error *err)
+{
+	return cfg_parse_pools(text, length, NULL, ret, err);
+}
+
+int cfg_parse_pools(const char *text, size_t length, char *const *pools, struct cfg *ret, struct error *err)
 {
 	_cleanup_text_ struct text scratch = TEXT_INIT;
 	_cleanup_cfg_ struct cfg cfg = CFG_INIT;
 	const char *end = text + length;
 	size_t number = 0;
+	bool leave = false;
 
 	for (const char *p = text; p < end;) {
-		_cleanup_(line_done) struct cfg_line line = {.number = ++number};
+		struct cfg_line line = {.number = ++number};
 		const char *newline = memchr(p, '\n', (size_t)(end - p));
 		const char *line_end = newline ? newline : end;
 		bool expands = false;
 		int r;
 
-		r = split_line(p, line_end, &scratch, &line.words, &expands);
+		if (leave && !may_begin_section(p, line_end)) {
+			p = newline ? newline + 1 : end;
+			continue;
+		}
+		r = split_line(&cfg, p, line_end, &scratch, &line.words, &expands);
 		if (r == -EBADMSG)
 			return error_set(err, ERROR_INVALID, NULL, "line %zu: a quote is not closed", number);
 		if (r == 0 && expands) {
-			line.raw = strndup(p, (size_t)(line_end - p));
+			line.raw = make_raw(&cfg, p, line_end);
 			r = line.raw ? 0 : -ENOMEM;
 		}
 		p = newline ? newline + 1 : end;
 		if (r == 0 && line.words) {
-			if (is_section(line.words[0]))
+			if (is_section(line.words[0])) {
 				r = add_section(&cfg, &line);
-			else if (cfg.n_sections == 0)
+				leave = is_left_empty(&cfg, pools);
+			} else if (cfg.n_sections == 0) {
 				return error_set(err, ERROR_INVALID, NULL, "line %zu: \"%s\" is in no section",
 					number, line.words[0]);
-			else
+			} else if (!leave) {
 				r = add_line(&cfg.sections[cfg.n_sections - 1], &line);
+			}
 		}
 		if (r < 0)
 			return error_set_errno(err, r, "reading a HAProxy configuration");
@@ -229,17 +299,15 @@ int cfg_parse(const char *text, size_t length, struct cfg *ret, struct error *er
 
 void cfg_done(struct cfg *cfg)
 {
-	for (size_t i = 0; i < cfg->n_sections; i++) {
-		struct cfg_section *section = &cfg->sections[i];
-
-		for (size_t j = 0; j < section->n_lines; j++)
-			line_done(&section->lines[j]);
-		line_done(&section->header);
-		free(section->lines);
-		free(section->keyword);
-		free(section->name);
-	}
+	for (size_t i = 0; i < cfg->n_sections; i++)
+		free(cfg->sections[i].lines);
 	free(cfg->sections);
+	while (cfg->blocks) {
+		struct cfg_block *block = cfg->blocks;
+
+		cfg->blocks = block->next;
+		free(block);
+	}
 	*cfg = CFG_INIT;
 }
 

@@ -14,14 +14,14 @@
 #include "agent/base/error.h"
 
 struct cfg_line {
-	char **words; /* NULL-terminated, at least one; of one block with its strings */
+	char **words; /* NULL-terminated, at least one */
 	char *raw;     /* as it is written, where an environment variable is in it ("$" between weak quotes), else NULL */
 	size_t number; /* in the file, from 1 */
 };
 
 struct cfg_section {
-	char *keyword; /* "frontend" */
-	char *name;    /* "" where a section has none */
+	const char *keyword; /* "frontend" */
+	const char *name;    /* "" where a section has none */
 	struct cfg_line header; /* the line that begins it */
 	struct cfg_line *lines;
 	size_t n_lines;
@@ -30,6 +30,7 @@ struct cfg_section {
 struct cfg {
 	struct cfg_section *sections;
 	size_t n_sections;
+	struct cfg_block *blocks; /* all words: they live as long as the whole */
 };
 
 #define CFG_INIT ((struct cfg){0})
@@ -37,6 +38,8 @@ struct cfg {
 
 /* ERROR_INVALID with "line N" for an unterminated quote, or words before the first section. */
 int cfg_parse(const char *text, size_t length, struct cfg *ret, struct error *err);
+/* The same for somebody who asks about these "backend" and "listen" sections alone, NULL: all. The others have no lines. */
+int cfg_parse_pools(const char *text, size_t length, char *const *pools, struct cfg *ret, struct error *err);
 void cfg_done(struct cfg *cfg);
 
 const struct cfg_section *cfg_find(const struct cfg *cfg, const char *keyword, const char *name);

@@ -304,7 +304,7 @@ static int read_wanted(
 	size_t n_lines = 0;
 	int r;
 
-	r = cfg_parse(text, length, &wanted->cfg, err);
+	r = cfg_parse_pools(text, length, pools, &wanted->cfg, err);
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < wanted->cfg.n_sections; i++)

@@ -29,6 +29,24 @@ static void check_state(const char *state, const char *running, const char *want
 		abort();
 }
 
+/* The same sections without their servers, lines but for those of the sections that nobody asks about. */
+static void check_pools(const struct cfg *cfg, const char *text, size_t size)
+{
+	char *const pools[] = {NULL};
+	_cleanup_cfg_ struct cfg some = CFG_INIT;
+
+	if (cfg_parse_pools(text, size, pools, &some, NULL) < 0 || some.n_sections != cfg->n_sections)
+		abort();
+	for (size_t i = 0; i < cfg->n_sections; i++) {
+		bool empty = streq(cfg->sections[i].keyword, "backend") || streq(cfg->sections[i].keyword, "listen");
+
+		if (!streq(some.sections[i].keyword, cfg->sections[i].keyword) ||
+			!streq(some.sections[i].name, cfg->sections[i].name) ||
+			some.sections[i].n_lines != (empty ? 0 : cfg->sections[i].n_lines))
+			abort();
+	}
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	_cleanup_cfg_ struct cfg cfg = CFG_INIT;
@@ -39,10 +57,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	memcpy(text, data, size);
 	memset(text + size, 0, 3);
-	if (cfg_parse(text, size, &cfg, NULL) == 0)
+	if (cfg_parse(text, size, &cfg, NULL) == 0) {
+		check_pools(&cfg, text, size);
 		for (size_t i = 0; i < cfg.n_sections; i++)
 			if (!cfg_find(&cfg, cfg.sections[i].keyword, cfg.sections[i].name))
 				abort();
+	}
 	running = text;
 	wanted = running + strlen(running) + (strlen(running) < size);
 	state = wanted + strlen(wanted) + (wanted + strlen(wanted) < text + size);

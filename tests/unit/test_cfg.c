@@ -88,6 +88,33 @@ static void test_sections(void **state)
 	assert_string_equal(cfg.sections[4].keyword, "peers");
 }
 
+/* Sections of servers that nobody asks about have no lines; everything else is as it is. */
+static void test_pools(void **state)
+{
+	static const char text[] = "global\n\ta\nbackend one\n\tserver a 1\n\tserver 'b 2\n# global\nbackend two\n"
+				   "\tserver c 3\n\"frontend\" three\n\tbind :1\n  listen four # x\n\tglobally d\n"
+				   "backend\n\tserver e 5\nfront\\x65nd five\n\tbind :2\n";
+	static const struct {
+		const char *keyword, *name;
+		size_t n_lines;
+	} wanted[] = {{"global", "", 1}, {"backend", "one", 0}, {"backend", "two", 1}, {"frontend", "three", 1},
+		{"listen", "four", 0}, {"backend", "", 0}, {"frontend", "five", 1}};
+	char *const pools[] = {(char *)"two", NULL};
+	_cleanup_cfg_ struct cfg cfg = CFG_INIT;
+
+	(void)state;
+	assert_int_equal(cfg_parse(text, strlen(text), &cfg, NULL), -EINVAL);
+	assert_int_equal(cfg_parse_pools(text, strlen(text), pools, &cfg, NULL), 0);
+	assert_int_equal(cfg.n_sections, ELEMENTSOF(wanted));
+	for (size_t i = 0; i < ELEMENTSOF(wanted); i++) {
+		assert_string_equal(cfg.sections[i].keyword, wanted[i].keyword);
+		assert_string_equal(cfg.sections[i].name, wanted[i].name);
+		assert_int_equal(cfg.sections[i].n_lines, wanted[i].n_lines);
+	}
+	assert_string_equal(cfg.sections[2].lines[0].words[1], "c");
+	assert_int_equal(cfg.sections[2].lines[0].number, 8);
+}
+
 static void test_refused(void **state)
 {
 	static const struct {
@@ -199,7 +226,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_words),
 		cmocka_unit_test(test_sections),
-		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_pools), cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_empty),
 		cmocka_unit_test(test_length),
 		cmocka_unit_test(test_lines_compared),
