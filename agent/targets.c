@@ -9,6 +9,7 @@
 #include "agent/base/text.h"
 #include "agent/haproxy/runtime.h"
 #include "agent/health/activity.h"
+#include "agent/health/pool_sample.h"
 #include "agent/keepalived/lvs_config.h"
 
 enum { CONFIG_LIMIT = 16 * 1024 * 1024 };
@@ -118,6 +119,29 @@ int targets_snapshot(const struct agent *agent, struct instance *instance, int64
 	if (r == 0)
 		*ret = TAKE_PTR(snapshot);
 	return r;
+}
+
+/* The backend that stands for the pool where several listeners use it: see snapshot_find_pool(). */
+static const struct listener *first_user(const struct load_balancer *lb, const struct pool *pool)
+{
+	for (size_t i = 0; lb->admin_state_up && pool->admin_state_up && i < lb->n_listeners; i++)
+		if (lb->listeners[i].admin_state_up && listener_is_haproxy(&lb->listeners[i]) &&
+			listener_uses_pool(&lb->listeners[i], pool->id))
+			return &lb->listeners[i];
+	return NULL;
+}
+
+int targets_pool_snapshot(struct instance *instance, const struct load_balancer *lb, const struct pool *pool,
+	struct health_snapshot **ret, struct error *err)
+{
+	const struct listener *listener = first_user(lb, pool);
+	char backend[2 * UUID_SIZE];
+
+	*ret = NULL;
+	if (!listener)
+		return 0;
+	snprintf(backend, sizeof(backend), "%s:%s", pool->id, listener->id);
+	return pool_sample(instance->stats_socket, lb->id, backend, RUNTIME_TIMEOUT_MS, ret, err);
 }
 
 static int add_haproxy(struct instance *instance, json_t *activity)

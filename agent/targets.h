@@ -16,6 +16,8 @@ struct error;
 struct health_snapshot;
 struct health_target;
 struct instance;
+struct load_balancer;
+struct pool;
 
 /* health_list_targets: every HAProxy that should run, and every LVS listener whose keepalived runs. */
 int targets_list(void *userdata, struct health_target **ret, size_t *ret_n);
@@ -29,6 +31,11 @@ int targets_list_sockets(void *userdata, const char *leaving, char ***ret_socket
 
 /* What HAProxy and, for its listeners of UDP and SCTP, IPVS say of one load balancer; see health_snapshot(). */
 int targets_snapshot(const struct agent *agent, struct instance *instance, int64_t max_age_ms,
+	struct health_snapshot **ret, struct error *err);
+
+/* The same of one pool in this moment, after a change that no other worker came with: NULL if HAProxy has nothing of the pool.
+ * Not for pools of UDP and SCTP. */
+int targets_pool_snapshot(struct instance *instance, const struct load_balancer *lb, const struct pool *pool,
 	struct health_snapshot **ret, struct error *err);
 
 /* What goes on in it now (health/activity.h), asked in this moment. A HAProxy or IPVS that does not answer is no error. */

@@ -202,7 +202,7 @@ static int answer(const struct request *request, const struct wish *wish, const 
 	json_t *resource, *body;
 	int r;
 
-	r = scene_open(request, wish->instance, wish->edit.action != EDIT_CREATE, &scene, err);
+	r = scene_open(request, wish->instance, false, &scene, err);
 	if (r < 0)
 		return r;
 	load_balancer_unref(scene.stored.lb);
@@ -210,6 +210,10 @@ static int answer(const struct request *request, const struct wish *wish, const 
 	scene.stored.revision = result->revision;
 	if (!tree_find(result->lb, collection->kind, NULL, wish->edit.made_id, &path))
 		return edit_not_found(collection->kind, wish->edit.made_id, err);
+	if (wish->edit.action != EDIT_CREATE)
+		r = scene_look_at(request, result->plan.action, &path, &scene, err);
+	if (r < 0)
+		return r;
 	if (resource_of(&scene, &path, full, &resource) < 0)
 		return error_set_errno(err, -ENOMEM, "%s", collection->singular);
 	body = json_pack("{s:o}", collection->singular, resource);

@@ -64,6 +64,18 @@ int scene_open(const struct request *request, struct instance *instance, bool lo
 	return 0;
 }
 
+int scene_look_at(const struct request *request, enum plan_action action, const struct tree_path *path, struct scene *scene,
+	struct error *err)
+{
+	const struct pool *pool = tree_ancestor(path, TREE_POOL);
+	enum tree_kind kind = tree_kind_of(path);
+
+	if ((kind == TREE_MEMBER || kind == TREE_POOL) && pool->protocol != POOL_UDP && pool->protocol != POOL_SCTP &&
+		(action == PLAN_NONE || action == PLAN_RUNTIME))
+		return targets_pool_snapshot(scene->instance, path->levels[0].object, pool, &scene->snapshot, err);
+	return snapshot_for(request, scene->instance, SNAPSHOT_MAX_AGE_MS, &scene->snapshot, err);
+}
+
 static bool is_up(enum tree_kind kind, const void *object)
 {
 	const struct field *field = object_find_field(tree_kinds[kind].type, "admin_state_up");

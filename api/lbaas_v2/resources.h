@@ -9,6 +9,7 @@
 
 #include "agent/definition/store.h"
 #include "agent/definition/tree.h"
+#include "agent/haproxy/plan.h"
 #include "agent/health/snapshot.h"
 #include "api/request.h"
 
@@ -48,6 +49,11 @@ void scene_done(struct scene *scene);
 
 /* The definition of an instance and, with "look", what HAProxy says. -ENOENT (ERROR_NOT_FOUND): it has none, or no more. */
 int scene_open(const struct request *request, struct instance *instance, bool look, struct scene *ret, struct error *err);
+
+/* Looks at HAProxy for one object of the scene's tree, after a change that "action" stands for: at all of HAProxy or, where that is
+ * enough, at one pool. */
+int scene_look_at(const struct request *request, enum plan_action action, const struct tree_path *path, struct scene *scene,
+	struct error *err);
 
 /* The resource of an object of the scene's tree. "full": its children are whole, too, as in the reply to a POST of a whole load
  * balancer. A new reference; -ENOMEM. */

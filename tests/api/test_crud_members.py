@@ -120,6 +120,9 @@ def test_traffic(api, origins):
         wait_for(lambda: load.servers.get("two"), 20, "the second member serves, too")
         changed = api.put(f"{path}/{first['id']}", weight=0).expect(200)
         assert changed.headers["Amphorad-Apply"] == "runtime"
+        assert changed.json["member"]["operating_status"] == "DRAINING"
+        described = api.put(f"pools/{back['id']}", description="with two").expect(200)
+        assert (described.headers["Amphorad-Apply"], described.json["pool"]["operating_status"]) == ("none", "ONLINE")
         wait_for(lambda: {server_of(port) for _ in range(5)} == {"two"}, 10, "no more for the first member")
         wait_for(lambda: api.show(f"{path}/{first['id']}")["operating_status"] == "DRAINING", 10, "it is DRAINING")
         api.delete(f"{path}/{first['id']}")
