@@ -132,14 +132,25 @@ static bool is_server_line(const struct cfg_section *section, const struct cfg_l
 		       streq(line->words[0], "server-template"));
 }
 
+/*
+ * How much memory a new worker sets aside is of no use to the one that runs: the next reload, for
+ * whatever reason, follows it. Octavia from 12.0 sizes the cache anew in every upload by what
+ * memory is free at that moment (jinja_cfg.py, build_config()).
+ */
+static bool waits_for_reload(const struct cfg_section *section, const struct cfg_line *line)
+{
+	return streq(section->keyword, "global") && streq(line->words[0], "tune.ssl.cachesize");
+}
+
 static const struct cfg_line *next_other_line(const struct cfg_section *section, size_t *i)
 {
-	while (*i < section->n_lines && is_server_line(section, &section->lines[*i]))
+	while (*i < section->n_lines && (is_server_line(section, &section->lines[*i]) ||
+						waits_for_reload(section, &section->lines[*i])))
 		(*i)++;
 	return *i < section->n_lines ? &section->lines[(*i)++] : NULL;
 }
 
-/* The first line, servers apart, in which two sections differ, named by its keyword. */
+/* The first line, servers apart and what waits, in which two sections differ, named by its keyword. */
 static void compare_other_lines(
 	struct planner *planner, const struct cfg_section *old, const struct cfg_section *new)
 {

@@ -486,6 +486,20 @@ static void test_limits(void **state)
 		"reload\n- backend b: \"fullconn\" changed\n");
 }
 
+static void test_what_waits_for_a_reload(void **state)
+{
+	(void)state;
+	check("global\n tune.ssl.cachesize 4000\n maxconn 10\nbackend b\n server s 1.1.1.1:1\n",
+		"global\n tune.ssl.cachesize 5000\n maxconn 10\nbackend b\n server s 1.1.1.1:2\n",
+		"runtime\n- backend b: server s changed: address\n"
+		"> set server b/s addr 1.1.1.1 port 2\n");
+	check("global\n maxconn 10\n", "global\n maxconn 10\n tune.ssl.cachesize 5000\n", "none\n");
+	check("global\n tune.ssl.cachesize 4000\n maxconn 10\n", "global\n maxconn 10\n", "none\n");
+	check("global\n tune.ssl.cachesize 4000\n tune.ssl.lifetime 1\n",
+		"global\n tune.ssl.cachesize 5000\n tune.ssl.lifetime 2\n",
+		"reload\n- global: \"tune.ssl.lifetime\" changed\n");
+}
+
 static void test_updates_turned_off(void **state)
 {
 	struct plan_input input = input_of(BASE, BASE " server s1 1.1.1.1:1\n");
@@ -992,6 +1006,7 @@ int main(void)
 		cmocka_unit_test(test_backends),
 		cmocka_unit_test(test_versions),
 		cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_what_waits_for_a_reload),
 		cmocka_unit_test(test_updates_turned_off),
 		cmocka_unit_test(test_replaced),
 		cmocka_unit_test(test_names_that_come_back),
