@@ -13,6 +13,7 @@
 #define VIP_INTERFACE "eth1"
 
 enum { PROTOCOL_VRRP = 112 };
+enum { TCP_SYN = 0x02, TCP_ACK = 0x10 }; /* RFC 9293, 3.1 */
 
 static const struct protocol {
 	const char *name;     /* in a request */
@@ -189,6 +190,11 @@ static json_t *match_meta(const char *key, json_t *right)
 	return json_pack("{s:{s:s, s:{s:{s:s}}, s:o}}", "match", "op", "==", "left", "meta", "key", key, "right", right);
 }
 
+static json_t *match_ct_state(const char *state)
+{
+	return json_pack("{s:{s:s, s:{s:{s:s}}, s:s}}", "match", "op", "in", "left", "ct", "key", "state", "right", state);
+}
+
 static json_t *match_source(const struct ip_network *source)
 {
 	const char *protocol = source->ip.family == AF_INET6 ? "ip6" : "ip";
@@ -237,13 +243,18 @@ static int append_rule(json_t *commands, const char *chain, const struct firewal
 	return append(commands, add_rule(chain, expressions));
 }
 
-/* What every interface gets, in Octavia's order: two expressions at most and a verdict. */
+/* What every interface gets, in Octavia's order. */
 static int append_base_rules(json_t *commands)
 {
 	json_t *const rules[] = {
 		/* Replies, and the ICMP errors that belong to them. */
 		json_pack("[{s:{s:{s:{s:s}}, s:{s:[[s,{s:n}],[s,{s:n}],[s,{s:n}]]}}}]", "vmap", "key", "ct", "key", "state",
 			"data", "set", "established", "accept", "related", "accept", "invalid", "drop"),
+		/* The same of interfaces whose TCP is not tracked (lvs-masquerade.sh), to members on a network that is
+		 * not SR-IOV: all but what opens a connection, SYN without ACK (RFC 9293, 3.5). */
+		json_pack("[o,{s:{s:s, s:{s:[{s:{s:s, s:s}}, i]}, s:i}}, o]", match_ct_state("untracked"), "match", "op",
+			"!=", "left", "&", "payload", "protocol", "tcp", "field", "flags", TCP_SYN | TCP_ACK, "right",
+			TCP_SYN, verdict("accept")),
 		json_pack("[o,o]", match_meta("iif", json_string("lo")), verdict("accept")),
 		/* From elsewhere, loopback's addresses are forged. */
 		json_pack("[o,o]", match_payload("ip", "saddr", json_pack("{s:{s:s, s:i}}", "prefix", "addr", "127.0.0.0",

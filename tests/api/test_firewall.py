@@ -230,6 +230,35 @@ def test_vrrp(stage):
     assert stage.receives(receiver, by_ip(VRRP))
 
 
+def test_members_are_reached_over_an_interface_that_is_not_tracked(stage):
+    """The VIP is SR-IOV, the members' network is not: there lvs-masquerade.sh has TCP not tracked, as Octavia's does, and
+    no reply belongs to an "established" connection."""
+    stage.serve(80)
+    stage.inside.run(str(MASQUERADE), "add", "ipv4", "eth2")
+    stage.set(rule("TCP", 80))
+
+    def ask():
+        with socket.create_connection((OTHER_CLIENT, 8080), 2) as connection:
+            connection.sendall(b"x" * 100000)
+            connection.shutdown(socket.SHUT_WR)
+            return connection.recv(10)
+
+    def answer(listening):
+        with listening.accept()[0] as connection:
+            while connection.recv(65536):
+                pass
+            connection.sendall(b"answer")
+    with stage.outside.inside(lambda: socket.create_server((OTHER_CLIENT, 8080))) as listening:
+        thread = threading.Thread(target=answer, args=(listening,), daemon=True)
+        thread.start()
+        assert stage.inside.inside(ask) == b"answer"
+        thread.join(5)
+    # In that direction only.
+    assert stage.connects(80) is True
+    assert stage.connects(80, OTHER, OTHER_CLIENT) is False
+    assert stage.connects(81, OTHER, OTHER_CLIENT) is False
+
+
 def test_established_connections_go_on(stage):
     """Also one whose port is closed meanwhile: only what begins is judged."""
     server = stage.serve(80)

@@ -197,6 +197,9 @@ static void test_transaction(void **state)
 	assert_non_null(strstr(base, "\"right\":\"eth2\"}},{\"goto\":{\"target\":\"amphora_vip_chain_eth2\"}}]"));
 	assert_non_null(strstr(base, "[[\"established\",{\"accept\":null}],[\"related\",{\"accept\":null}],"
 				     "[\"invalid\",{\"drop\":null}]]"));
+	assert_non_null(strstr(base, "[{\"match\":{\"op\":\"in\",\"left\":{\"ct\":{\"key\":\"state\"}},\"right\":\"untracked\"}},"
+				     "{\"match\":{\"op\":\"!=\",\"left\":{\"&\":[{\"payload\":{\"protocol\":\"tcp\",\"field\":\"flags\"}},18]},"
+				     "\"right\":2}},{\"accept\":null}]"));
 }
 
 int main(void)
