@@ -35,6 +35,7 @@ struct counters {
 					     unknown */
 	struct counted_listener *entries; /* sorted by lb_id, listener_id */
 	size_t n_entries, allocated;
+	bool whole; /* counters_are_whole() */
 	bool dirty; /* differs from the file */
 };
 

@@ -215,11 +215,12 @@ int health_snapshot(struct health *health, const struct health_target *target, i
 	return r;
 }
 
-void health_forget(struct health *health, const char *lb_id)
+static void leave(struct health *health, const char *lb_id, bool forget_counters)
 {
 	pthread_mutex_lock(&health->mutex);
 	health->forgets++;
-	counters_forget(health->counters, lb_id);
+	if (forget_counters)
+		counters_forget(health->counters, lb_id);
 	for (size_t i = 0; i < health->n_table; i++)
 		if (streq(health->table[i]->lb_id, lb_id)) {
 			health->table[i]->forgotten = true;
@@ -227,6 +228,16 @@ void health_forget(struct health *health, const char *lb_id)
 			break;
 		}
 	pthread_mutex_unlock(&health->mutex);
+}
+
+void health_forget(struct health *health, const char *lb_id)
+{
+	leave(health, lb_id, true);
+}
+
+void health_leave(struct health *health, const char *lb_id)
+{
+	leave(health, lb_id, false);
 }
 
 void health_heartbeats(struct health *health, uint64_t *ret_sent, uint64_t *ret_failed)
