@@ -24,6 +24,19 @@ def _port(port):
             models.FixedIP(subnet_id=fixed["subnet"], ip_address=fixed["address"]) for fixed in port["fixed"]], **more)
 
 
+class NetworkConfig(models.AmphoraNetworkConfig):
+    """With what Octavia itself drops since 16.0 ("Ignore load_balancer graph in task results", March 2025) and
+    GetAmphoraFirewallRules looks at: without it every listener of an SR-IOV VIP fails, whatever the network driver."""
+
+    def to_dict(self, **options):
+        made = super().to_dict(**options)
+        load_balancer = made["amphora"].get("load_balancer")
+        if load_balancer and load_balancer.get("vip") is None:
+            of = self.amphora.load_balancer
+            load_balancer.update(vip=of.vip.to_dict(), amphorae=[one.to_dict() for one in of.amphorae])
+        return made
+
+
 class Network(noop.NoopNetworkDriver):
     # A name that Octavia asks the driver of Neutron for.
     sec_grp_enabled = False
@@ -171,7 +184,7 @@ class Network(noop.NoopNetworkDriver):
             port, vip_port = self.get_port(one.vrrp_port_id), self.get_port(loadbalancer.vip.port_id)
             port.network = self.get_network(port.network_id)
             subnet = self.get_subnet(loadbalancer.vip.subnet_id)
-            configs[one.id] = models.AmphoraNetworkConfig(amphora=one, vip_subnet=subnet, vip_port=vip_port,
+            configs[one.id] = NetworkConfig(amphora=one, vip_subnet=subnet, vip_port=vip_port,
                 vrrp_subnet=self.get_subnet(port.get_subnet_id(one.vrrp_ip)), vrrp_port=port, ha_subnet=subnet,
                 ha_port=vip_port, additional_vip_data=[models.AdditionalVipData(ip_address=more.ip_address,
                     subnet=self.get_subnet(more.subnet_id)) for more in loadbalancer.additional_vips])
