@@ -54,11 +54,16 @@ class Shop(LoadBalancer):
         pair.reference = reference
         return pair
 
+    def pool_of(self, member):
+        """By their ids."""
+        [pool] = [one["id"] for one in self.control_plane.get("/lbaas/pools")["pools"] if {"id": member} in one["members"]]
+        return pool
+
     def listeners(self):
         a, b = self.a, self.b
 
         def listener(name, protocol, port, pool, port_of_members, checked_by, tls=False, members=None, **more):
-            return {"name": name, "protocol": protocol, "protocol_port": port, "default_pool": {"name": name,
+            return {"name": name, "protocol": protocol, "protocol_port": port, "connection_limit": 1000, "default_pool": {"name": name,
                 "protocol": pool, "lb_algorithm": "ROUND_ROBIN", "healthmonitor": checked_by, **(TLS if tls else {}),
                 "members": members or [member(host, port_of_members) for host in (a, b)]}} | more
         rules = {"compare_type": "STARTS_WITH", "type": "PATH"}
