@@ -12,11 +12,13 @@ enum {
 	OUTPUT_LIMIT = 64 * 1024,
 };
 
-static int begin(const char *const *argv, int timeout_ms, struct process_job *ret, struct error *err)
+static int begin(const char *const *argv, int input_fd, int timeout_ms, struct process_job *ret, struct error *err)
 {
-	const struct process_options options = PROCESS_OPTIONS_INIT;
-	int r = process_begin(argv, &options, timeout_ms, ret);
+	struct process_options options = PROCESS_OPTIONS_INIT;
+	int r;
 
+	options.input_fd = input_fd;
+	r = process_begin(argv, &options, timeout_ms, ret);
 	if (r < 0)
 		return error_set_errno(err, r, "cannot run %s (is HAProxy installed? see option haproxy_cmd)", argv[0]);
 	return 0;
@@ -37,7 +39,7 @@ int haproxy_begin_version(const char *haproxy_cmd, struct process_job *ret, stru
 {
 	const char *const argv[] = {haproxy_cmd, "-v", NULL};
 
-	return begin(argv, VERSION_TIMEOUT_MS, ret, err);
+	return begin(argv, -1, VERSION_TIMEOUT_MS, ret, err);
 }
 
 int haproxy_end_version(
@@ -71,16 +73,27 @@ static void make_printable(char *text)
 			*p = '?';
 }
 
+/* Files are read in the order of the command line. */
 int haproxy_begin_check(const char *haproxy_cmd, const char *directory, const char *config, const char *own_config,
-	const char *peer_name, struct process_job *ret, struct error *err)
+	const char *peer_name, int gate_fd, struct process_job *ret, struct error *err)
 {
-	const char *argv[] = {haproxy_cmd, "-c", "-C", directory, "-f", config, "-f", own_config, NULL, NULL, NULL};
+	const char *argv[13] = {haproxy_cmd, "-c", "-C", directory};
+	size_t n = 4;
 
-	if (peer_name) {
-		argv[8] = "-L";
-		argv[9] = peer_name;
+	if (gate_fd >= 0) {
+		argv[n++] = "-f";
+		argv[n++] = "/dev/stdin";
 	}
-	return begin(argv, CHECK_TIMEOUT_MS, ret, err);
+	argv[n++] = "-f";
+	argv[n++] = config;
+	argv[n++] = "-f";
+	argv[n++] = own_config;
+	if (peer_name) {
+		argv[n++] = "-L";
+		argv[n++] = peer_name;
+	}
+	argv[n] = NULL;
+	return begin(argv, gate_fd, CHECK_TIMEOUT_MS, ret, err);
 }
 
 int haproxy_end_check(const char *haproxy_cmd, struct process_job *job, char **ret_verdict, struct error *err)
@@ -104,6 +117,6 @@ int haproxy_check(const char *haproxy_cmd, const char *directory, const char *co
 	struct process_job job;
 	int r;
 
-	r = haproxy_begin_check(haproxy_cmd, directory, config, own_config, peer_name, &job, err);
+	r = haproxy_begin_check(haproxy_cmd, directory, config, own_config, peer_name, -1, &job, err);
 	return r < 0 ? r : haproxy_end_check(haproxy_cmd, &job, ret_verdict, err);
 }

@@ -214,7 +214,9 @@ static void lead(struct instance *instance, struct change *group)
 {
 	LOCK_SCOPE(&instance->lock);
 	if (!instance->deleted) {
+		instance_expect_check(instance);
 		make_group(instance, group);
+		instance_expect_no_check(instance);
 		return;
 	}
 	for (struct change *change = group; change; change = change->next) {
@@ -249,4 +251,19 @@ int instance_change(struct instance *instance, instance_change_fn make, void *us
 	*ret = result;
 	result = APPLY_RESULT_INIT;
 	return 0;
+}
+
+void instance_expect_change(struct instance *instance)
+{
+	if (pthread_mutex_trylock(&instance->lock) != 0)
+		return;
+	if (!instance->deleted && instance->owner == OWNER_DEFINITION)
+		instance_expect_check(instance);
+	pthread_mutex_unlock(&instance->lock);
+}
+
+void instance_expect_no_change(struct instance *instance)
+{
+	LOCK_SCOPE(&instance->lock);
+	instance_expect_no_check(instance);
 }

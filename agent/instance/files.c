@@ -9,11 +9,7 @@
 
 #include "agent/base/fileio.h"
 #include "agent/base/text.h"
-#include "agent/haproxy/check.h"
 
-#define CONFIG "haproxy.cfg"
-#define OWN_CONFIG "amphorad.cfg"
-#define STAGED "staged"
 #define APPLIED "applied"
 
 enum { DIGEST_SIZE = 2 * 32 + 1 };
@@ -21,7 +17,7 @@ enum { DIGEST_SIZE = 2 * 32 + 1 };
 /* Where rendered files are: the part of their names before the slash. */
 static const char *const folders[] = {RENDER_LIST_DIR, RENDER_CERTIFICATE_DIR};
 
-static int write_files(int dir_fd, const char *text, size_t length, const struct rendered_file *files, size_t n_files,
+int instance_write_files(int dir_fd, const char *text, size_t length, const struct rendered_file *files, size_t n_files,
 	bool durable)
 {
 	int r = 0;
@@ -35,8 +31,8 @@ static int write_files(int dir_fd, const char *text, size_t length, const struct
 	for (size_t i = 0; r == 0 && i < n_files; i++)
 		r = fileio_write_volatile(dir_fd, files[i].name, files[i].content, strlen(files[i].content), 0600);
 	if (r == 0)
-		r = durable ? fileio_write(dir_fd, CONFIG, text, length, 0600)
-			    : fileio_write_volatile(dir_fd, CONFIG, text, length, 0600);
+		r = durable ? fileio_write(dir_fd, INSTANCE_CONFIG, text, length, 0600)
+			    : fileio_write_volatile(dir_fd, INSTANCE_CONFIG, text, length, 0600);
 	return r;
 }
 
@@ -70,7 +66,7 @@ int instance_write_own_config(struct instance *instance, const struct load_balan
 
 	r = instance_own_config(instance, lb, &text, &length);
 	if (r == 0)
-		r = fileio_write_volatile(instance->dir_fd, OWN_CONFIG, text, length, 0600);
+		r = fileio_write_volatile(instance->dir_fd, INSTANCE_OWN_CONFIG, text, length, 0600);
 	if (r < 0)
 		return error_set_errno(err, r, "cannot write %s", instance->own_config);
 	return 0;
@@ -81,59 +77,6 @@ int instance_write_no_states(int dir_fd)
 	static const char version_line[] = "1\n";
 
 	return fileio_write_volatile(dir_fd, RENDER_STATE_FILE, version_line, strlen(version_line), 0600);
-}
-
-int instance_begin_check(struct instance *instance, const struct load_balancer *lb, const struct rendered *rendered,
-	struct process_job *ret, struct error *err)
-{
-	_cleanup_free_ char *directory = NULL, *own = NULL;
-	_cleanup_close_ int staged_fd = -1;
-	size_t own_length;
-	int r;
-
-	r = fileio_remove_tree(instance->dir_fd, STAGED);
-	if (r == 0)
-		r = fileio_open_dir(instance->dir_fd, STAGED, 0700, &staged_fd);
-	if (r == 0)
-		r = write_files(
-			staged_fd, rendered->text, rendered->length, rendered->files, rendered->n_files, false);
-	if (r == 0)
-		r = instance_write_no_states(staged_fd);
-	if (r == 0)
-		r = instance_own_config(instance, lb, &own, &own_length);
-	if (r == 0)
-		r = fileio_write_volatile(staged_fd, OWN_CONFIG, own, own_length, 0600);
-	if (r == 0 && asprintf(&directory, "%s/" STAGED, instance->directory) < 0)
-		r = -ENOMEM;
-	if (r < 0) {
-		fileio_remove_tree(instance->dir_fd, STAGED);
-		return error_set_errno(err, r, "cannot write %s/" STAGED, instance->directory);
-	}
-	return haproxy_begin_check(instance->settings->haproxy_cmd, directory, CONFIG, OWN_CONFIG, NULL, ret, err);
-}
-
-int instance_end_check(struct instance *instance, struct process_job *job, char **ret_verdict, struct error *err)
-{
-	int r = haproxy_end_check(instance->settings->haproxy_cmd, job, ret_verdict, err);
-
-	fileio_remove_tree(instance->dir_fd, STAGED);
-	return r;
-}
-
-void instance_drop_check(struct instance *instance, struct process_job *job)
-{
-	process_job_done(job);
-	fileio_remove_tree(instance->dir_fd, STAGED);
-}
-
-int instance_check_staged(struct instance *instance, const struct load_balancer *lb, const struct rendered *rendered,
-	char **ret_verdict, struct error *err)
-{
-	struct process_job job;
-	int r;
-
-	r = instance_begin_check(instance, lb, rendered, &job, err);
-	return r < 0 ? r : instance_end_check(instance, &job, ret_verdict, err);
 }
 
 static int open_folder(struct instance *instance, const char *name, DIR **ret)
@@ -186,7 +129,7 @@ int instance_read_published(struct instance *instance, struct published *ret, st
 	_cleanup_(published_done) struct published published = PUBLISHED_INIT;
 	int r;
 
-	r = fileio_read_own(instance->dir_fd, CONFIG, INSTANCE_CONFIG_LIMIT, &published.text, &published.length);
+	r = fileio_read_own(instance->dir_fd, INSTANCE_CONFIG, INSTANCE_CONFIG_LIMIT, &published.text, &published.length);
 	if (r == -ENOENT)
 		r = 0;
 	for (size_t i = 0; r == 0 && i < ELEMENTSOF(folders); i++)
@@ -210,8 +153,8 @@ void published_done(struct published *published)
 int instance_publish(struct instance *instance, const char *text, size_t length, const struct rendered_file *files,
 	size_t n_files, struct error *err)
 {
-	int r = text ? write_files(instance->dir_fd, text, length, files, n_files, true)
-		     : fileio_unlink(instance->dir_fd, CONFIG);
+	int r = text ? instance_write_files(instance->dir_fd, text, length, files, n_files, true)
+		     : fileio_unlink(instance->dir_fd, INSTANCE_CONFIG);
 
 	if (r < 0)
 		return error_set_errno(err, r, "cannot write the configuration in %s", instance->directory);

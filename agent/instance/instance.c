@@ -70,6 +70,7 @@ int instance_new(const char *lb_id, enum instance_owner owner, const struct inst
 		return error_set_errno(err, -ENOMEM, "load balancer %s", lb_id);
 	instance->references = 1;
 	instance->dir_fd = -1;
+	instance->staged = (struct staged){PROCESS_JOB_INIT, -1};
 	instance->owner = owner;
 	instance->settings = settings;
 	instance->has_old_workers = true;

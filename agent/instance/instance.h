@@ -20,6 +20,7 @@
 #include <stdint.h>
 
 #include "agent/base/error.h"
+#include "agent/base/process.h"
 #include "agent/definition/store.h"
 #include "agent/haproxy/plan.h"
 #include "agent/haproxy/runtime.h"
@@ -107,6 +108,10 @@ struct instance {
 	bool deleted;
 	char *peer_name;                  /* OWNER_CONTROLLER: HAProxy's -L, or NULL */
 	struct supervisor_unit *unit;
+	struct staged {
+		struct process_job check; /* a HAProxy that reads what is staged, or waits for it */
+		int gate_fd; /* it waits until this is closed; -1: it does not */
+	} staged;
 	char *running; /* the text that HAProxy runs, NULL if not known or not running */
 	size_t running_length;
 	char *own_running; /* the text of amphorad.cfg that it runs, NULL if not known */
@@ -192,6 +197,11 @@ int instance_remove(struct instance *instance, struct error *err);
  * -ESHUTDOWN if the instance was deleted while the caller waited: it is of no use any more. */
 int instance_change(struct instance *instance, instance_change_fn make, void *userdata,
 	const struct apply_options *options, struct apply_result *ret, struct error *err);
+
+/* A change is about to be asked for: what it needs, and what takes a while, begins now. Does nothing while another one is made.
+ * The second one follows if the change failed, or is not going to be made. */
+void instance_expect_change(struct instance *instance);
+void instance_expect_no_change(struct instance *instance);
 
 /* Stops HAProxy and removes everything. */
 int instance_delete(struct instance *instance, int64_t if_match, struct error *err);

@@ -16,6 +16,9 @@
 /* Holds a mutex of the instance to the end of the scope. */
 #define LOCK_SCOPE(mutex) HOLD(_held, mutex)
 
+#define INSTANCE_CONFIG "haproxy.cfg"
+#define INSTANCE_OWN_CONFIG "amphorad.cfg"
+
 /* What a deletion leaves of the folder of definitions. */
 #define INSTANCE_DELETED "definition.deleted"
 
@@ -36,15 +39,23 @@ int instance_own_config(struct instance *instance, const struct load_balancer *l
 int instance_write_own_config(struct instance *instance, const struct load_balancer *lb, struct error *err);
 /* Writes a server state file without servers: without any, HAProxy warns. */
 int instance_write_no_states(int dir_fd);
-/* Writes the configuration below staged/ and lets HAProxy judge it. */
+/* The configuration and its files below a folder; not "durable": they need not outlive a power cut. */
+int instance_write_files(int dir_fd, const char *text, size_t length, const struct rendered_file *files, size_t n_files,
+	bool durable);
+
+/* staged.c: HAProxy's verdict on a configuration below staged/. One at a time: each step is about the same one. */
+/* Starts a HAProxy that waits, where the configuration is so large that it is worth it: what it has to do before it reads is done
+ * while the configuration is made. Whether it was started or not, instance_begin_check() follows, or the other one. */
+void instance_expect_check(struct instance *instance);
+void instance_expect_no_check(struct instance *instance);
+int instance_begin_check(
+	struct instance *instance, const struct load_balancer *lb, const struct rendered *rendered, struct error *err);
+/* One of the two follows: to wait for the verdict, or to do without it. */
+int instance_end_check(struct instance *instance, char **ret_verdict, struct error *err);
+void instance_drop_check(struct instance *instance);
+/* All of it at once. */
 int instance_check_staged(struct instance *instance, const struct load_balancer *lb, const struct rendered *rendered,
 	char **ret_verdict, struct error *err);
-/* The same in two steps, with nothing else of the instance checked between them. The second is one of the two: to wait for the
- * verdict, or to do without it. */
-int instance_begin_check(struct instance *instance, const struct load_balancer *lb, const struct rendered *rendered,
-	struct process_job *ret, struct error *err);
-int instance_end_check(struct instance *instance, struct process_job *job, char **ret_verdict, struct error *err);
-void instance_drop_check(struct instance *instance, struct process_job *job);
 int instance_read_published(struct instance *instance, struct published *ret, struct error *err);
 /* Replaces what is on disk. Lists and certificates that are not in the new set are removed by instance_remove_unused_files(). */
 int instance_publish(struct instance *instance, const char *text, size_t length, const struct rendered_file *files,
@@ -188,7 +199,6 @@ void instance_set_trouble(struct instance *instance, const char *trouble);
 int instance_remove_all(struct instance *instance, struct error *err);
 
 /* What is uploaded, and what of it was refused by HAProxy. */
-#define INSTANCE_CONFIG "haproxy.cfg"
 #define INSTANCE_CONFIG_FAILED "haproxy.cfg.new-failed"
 
 /* upload_reload.c: what HAProxy was told of an uploaded configuration. */

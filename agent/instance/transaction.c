@@ -240,11 +240,10 @@ static int plan_and_check(struct instance *instance, const struct load_balancer 
 	struct error *err)
 {
 	bool is_new = dry_run || !instance->running || !streq(instance->running, t->rendered.text);
-	struct process_job check = PROCESS_JOB_INIT;
 	int r = 0;
 
 	if (is_new)
-		r = instance_begin_check(instance, lb, &t->rendered, &check, err);
+		r = instance_begin_check(instance, lb, &t->rendered, err);
 	if (r < 0)
 		return r;
 	r = make_plan(instance, lb, false, t, err);
@@ -253,11 +252,11 @@ static int plan_and_check(struct instance *instance, const struct load_balancer 
 	if (r == 0 && is_new && !dry_run && store_text(lb, &t->text) < 0)
 		r = error_set_errno(err, -ENOMEM, "definition");
 	if (r < 0) {
-		instance_drop_check(instance, &check);
+		instance_drop_check(instance);
 		return r;
 	}
 	if (is_new)
-		return instance_end_check(instance, &check, &t->verdict, err);
+		return instance_end_check(instance, &t->verdict, err);
 	if (t->plan.action == PLAN_NONE && is_published(t))
 		return 0;
 	return instance_check_staged(instance, lb, &t->rendered, &t->verdict, err);

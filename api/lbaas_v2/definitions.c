@@ -190,10 +190,21 @@ int lbaas_apply_options(const struct request *request, struct apply_options *ret
 	return r;
 }
 
+/* The document is read and the change is made while a HAProxy that is going to judge it starts. */
+static int read_and_apply(const struct request *request, const struct apply_options *options, struct apply_result *ret,
+	struct error *err)
+{
+	_cleanup_load_balancer_ struct load_balancer *lb = NULL;
+	int r = definition_parse(request->parameters[0], request->body, request->body_length,
+		&request->agent->definition_defaults, &lb, err);
+
+	return r < 0 ? r : registry_apply(request->agent->registry, lb, options, ret, err);
+}
+
 int lbaas_put_definition(const struct request *request, struct response *response, struct error *err)
 {
 	_cleanup_apply_result_ struct apply_result result = APPLY_RESULT_INIT;
-	_cleanup_load_balancer_ struct load_balancer *lb = NULL;
+	_cleanup_instance_ struct instance *instance = NULL;
 	struct apply_options options;
 	const char *lb_id = request->parameters[0];
 	int r;
@@ -202,11 +213,13 @@ int lbaas_put_definition(const struct request *request, struct response *respons
 		return error_set(err, ERROR_INVALID, NULL,
 			"the load balancer's id in the path must be a UUID in lower case");
 	r = lbaas_apply_options(request, &options, err);
-	if (r == 0)
-		r = definition_parse(lb_id, request->body, request->body_length,
-			&request->agent->definition_defaults, &lb, err);
-	if (r == 0)
-		r = registry_apply(request->agent->registry, lb, &options, &result, err);
+	if (r < 0)
+		return r;
+	if (registry_get(request->agent->registry, lb_id, &instance, NULL) == 0)
+		instance_expect_change(instance);
+	r = read_and_apply(request, &options, &result, err);
+	if (r < 0 && instance)
+		instance_expect_no_change(instance);
 	if (r < 0)
 		return r;
 	return lbaas_answer_apply(&result, options.dry_run, response, err);

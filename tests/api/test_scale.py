@@ -9,7 +9,7 @@ import pytest
 
 from amphora import HAPROXY, LBS, document, listener, member, monitor, new_id, pool
 from clients import server_of
-from processes import free_port, wait_for
+from processes import free_port, processes_naming, wait_for
 
 MEMBERS = 2000
 TIME_FACTOR = int(os.environ.get("AMPHORAD_TIME_FACTOR", "1"))
@@ -46,6 +46,18 @@ def test_two_thousand_members(agent, origins, note):
     tree = agent.status(lb_id)
     status = time.monotonic() - began
     assert len(tree["listeners"][0]["pools"][0]["members"]) == MEMBERS
+    # The HAProxy that was started to judge it waits for nothing that does not come.
+    staged = agent.config_file(lb_id).parent / "staged"
+    members_ = body["loadbalancer"]["listeners"][0]["default_pool"]["members"]
+    for wrong in ({"weight": 1000}, {"address": "nowhere"}):
+        good = dict(members_[7])
+        members_[7].update(wrong)
+        assert f"members/7/{next(iter(wrong))}" in agent.put(lb_id, body).expect(400).fault
+        members_[7] = good
+    path = f"/v2/lbaas/pools/{agent.definition(lb_id)['pools'][0]['id']}/members/{new_id()}"
+    agent.request("PUT", path, {"member": {"weight": 1}}).expect(404)
+    agent.put(lb_id, body, "?dry_run=true").expect(200)
+    assert not staged.exists() and processes_naming(str(staged)) == []
     assert agent.rendered(lb_id).count("\n\tserver ") + agent.rendered(lb_id).count("\n    server ") == MEMBERS
     note(f"{MEMBERS} members: created in {started * 1000:.0f} ms, changed with a reload in "
         f"{reloaded * 1000:.0f} ms, put again in {same * 1000:.0f} ms, status in {status * 1000:.0f} ms; haproxy -c alone {bare * 1000:.0f} ms")
