@@ -135,12 +135,10 @@ static int check_stats_page(struct check *check, struct error *err)
 {
 	const struct stats_page *page = check->lb->stats_page;
 	struct location root = {NULL, "loadbalancer", 0}, field = {&root, "stats_page", 0}, port = {&field, "port", 0},
-			user = {&field, "username", 0}, hash = {&field, "password_hash", 0};
+			user = {&field, "username", 0};
 
 	if (!page)
 		return 0;
-	if (page->username && !page->password_hash)
-		return location_error(&hash, ERROR_INVALID, err, "is required with a username");
 	if (!page->username && page->password_hash)
 		return location_error(&user, ERROR_INVALID, err, "is required with a password_hash");
 	if (!is_address_of_vip(check, page->address))
@@ -209,4 +207,24 @@ int definition_check(struct load_balancer *lb, const char *lb_id, const struct d
 	for (size_t i = 0; r == 0 && i < lb->n_listeners; i++)
 		r = check_order_l7policies(&lb->listeners[i]);
 	return r;
+}
+
+int definition_keep_secrets(struct load_balancer *lb, const struct load_balancer *before, struct error *err)
+{
+	const struct stats_page *old = before ? before->stats_page : NULL;
+	struct location root = {NULL, "loadbalancer", 0}, field = {&root, "stats_page", 0},
+			hash = {&field, "password_hash", 0};
+	struct stats_page *page = lb->stats_page;
+
+	if (!definition_lacks_secrets(lb))
+		return 0;
+	if (!old || !old->password_hash || !streq_null(old->username, page->username))
+		return location_error(&hash, ERROR_INVALID, err, "is required with a username");
+	page->password_hash = strdup(old->password_hash);
+	return page->password_hash ? 0 : error_set_errno(err, -ENOMEM, "definition");
+}
+
+bool definition_lacks_secrets(const struct load_balancer *lb)
+{
+	return lb->stats_page && lb->stats_page->username && !lb->stats_page->password_hash;
 }

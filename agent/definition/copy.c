@@ -121,15 +121,18 @@ static bool is_empty(const json_t *json)
 	return json_array_size(json) == 0 && json_object_size(json) == 0;
 }
 
-static bool children_equal(const struct object_type *type, const void *a, const void *b, size_t n, bool whole)
+/* "ignored": flags of fields that may differ. */
+static bool fields_equal(const struct object_type *type, const void *a, const void *b, bool whole, unsigned ignored);
+
+static bool children_equal(const struct object_type *type, const void *a, const void *b, size_t n, bool whole, unsigned ignored)
 {
 	for (size_t i = 0; i < n; i++)
-		if (!object_equal(type, field_const_at(a, i * type->size), field_const_at(b, i * type->size), whole))
+		if (!fields_equal(type, field_const_at(a, i * type->size), field_const_at(b, i * type->size), whole, ignored))
 			return false;
 	return true;
 }
 
-static bool field_equal(const struct field *field, const void *a, const void *b, bool whole)
+static bool field_equal(const struct field *field, const void *a, const void *b, bool whole, unsigned ignored)
 {
 	const void *x = field_const_at(a, field->offset), *y = field_const_at(b, field->offset);
 
@@ -159,26 +162,36 @@ static bool field_equal(const struct field *field, const void *a, const void *b,
 	case FIELD_OBJECT:
 		if (!*(void *const *)x || !*(void *const *)y)
 			return *(void *const *)x == *(void *const *)y;
-		return object_equal(field->object, *(void *const *)x, *(void *const *)y, whole);
+		return fields_equal(field->object, *(void *const *)x, *(void *const *)y, whole, ignored);
 	case FIELD_LIST: {
 		size_t n = *(const size_t *)field_const_at(a, field->count_offset);
 
 		return n == *(const size_t *)field_const_at(b, field->count_offset) &&
-			children_equal(field->object, *(void *const *)x, *(void *const *)y, n, whole);
+			children_equal(field->object, *(void *const *)x, *(void *const *)y, n, whole, ignored);
 	}
 	}
 	return false;
 }
 
-bool object_equal(const struct object_type *type, const void *a, const void *b, bool whole)
+static bool fields_equal(const struct object_type *type, const void *a, const void *b, bool whole, unsigned ignored)
 {
 	for (const struct field *field = type->fields; field->name; field++) {
 		bool child = field->object && object_type_has_id(field->object);
 
-		if ((field->flags & FIELD_STORED) || (child && !whole))
+		if ((field->flags & ignored) || (child && !whole))
 			continue;
-		if (!field_equal(field, a, b, whole))
+		if (!field_equal(field, a, b, whole, ignored))
 			return false;
 	}
 	return true;
+}
+
+bool object_equal(const struct object_type *type, const void *a, const void *b, bool whole)
+{
+	return fields_equal(type, a, b, whole, FIELD_STORED);
+}
+
+bool object_renders_alike(const struct object_type *type, const void *a, const void *b)
+{
+	return fields_equal(type, a, b, true, FIELD_STORED | FIELD_LABEL);
 }

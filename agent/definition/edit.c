@@ -132,6 +132,8 @@ static int create_load_balancer(struct edit *edit, struct load_balancer *before,
 	r = parse_new(edit, lb, err);
 	lb->references = 1;
 	if (r == 0)
+		r = definition_keep_secrets(lb, NULL, err);
+	if (r == 0)
 		r = definition_check(lb, edit->id, edit->defaults, err);
 	if (r < 0)
 		return r;
@@ -261,6 +263,8 @@ int edit_make(void *userdata, struct load_balancer *before, struct load_balancer
 	r = tree_copy(before, &lb);
 	if (r == 0)
 		r = change(edit, lb, &origin, err);
+	if (r == 0)
+		r = definition_keep_secrets(lb, before, err);
 	if (r == 0)
 		r = definition_check(lb, before->id, edit->defaults, err);
 	if (r < 0)

@@ -10,11 +10,11 @@
 
 #define NAME(s)                                                                                    \
 	{                                                                                          \
-		"name", FIELD_STRING, .offset = offsetof(struct s, name), .maximum = LIMIT_NAME    \
+		"name", FIELD_STRING, FIELD_LABEL, .offset = offsetof(struct s, name), .maximum = LIMIT_NAME \
 	}
 #define DESCRIPTION(s)                                                                             \
 	{                                                                                          \
-		"description", FIELD_STRING, .offset = offsetof(struct s, description),            \
+		"description", FIELD_STRING, FIELD_LABEL, .offset = offsetof(struct s, description), \
 			.maximum = LIMIT_NAME                                                      \
 	}
 #define OWN_ID(s)                                                                                  \
@@ -33,7 +33,7 @@
 	}
 #define TAGS(s)                                                                                    \
 	{                                                                                          \
-		"tags", FIELD_TAGS, .offset = offsetof(struct s, tags)                             \
+		"tags", FIELD_TAGS, FIELD_LABEL, .offset = offsetof(struct s, tags)                \
 	}
 #define PORT(field, s, ...)                                                                        \
 	{                                                                                          \
@@ -50,11 +50,13 @@
 	{                                                                                          \
 		#field, FIELD_REFERENCE, FIELD_EMPTY_IS_ABSENT, .offset = offsetof(struct s, field) \
 	}
-#define FIXED_REFERENCE(field, s)                                                                  \
+/* To what is not ours. */
+#define FOREIGN_REFERENCE(field, s, more_flags)                                                    \
 	{                                                                                          \
-		#field, FIELD_REFERENCE, FIELD_EMPTY_IS_ABSENT | FIELD_FIXED,                      \
+		#field, FIELD_REFERENCE, FIELD_EMPTY_IS_ABSENT | FIELD_LABEL | (more_flags),       \
 			.offset = offsetof(struct s, field)                                        \
 	}
+#define FIXED_REFERENCE(field, s) FOREIGN_REFERENCE(field, s, FIELD_FIXED)
 #define END                                                                                        \
 	{                                                                                          \
 		.name = NULL                                                                       \

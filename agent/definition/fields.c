@@ -98,7 +98,7 @@ static const struct field member_fields[] = {
 	{"monitor_address", FIELD_ADDRESS, .offset = offsetof(struct member, monitor_address)},
 	PORT(monitor_port, member, .default_value = 0),
 	FIXED_REFERENCE(subnet_id, member),
-	{"request_sriov", FIELD_BOOL, FIELD_FIXED, .offset = offsetof(struct member, request_sriov)},
+	{"request_sriov", FIELD_BOOL, FIELD_FIXED | FIELD_LABEL, .offset = offsetof(struct member, request_sriov)},
 	TAGS(member),
 	END,
 };
@@ -137,8 +137,8 @@ const struct object_type pool_type = {"pool", sizeof(struct pool), pool_fields};
 
 static const struct field additional_vip_fields[] = {
 	{"ip_address", FIELD_ADDRESS, FIELD_REQUIRED, .offset = offsetof(struct additional_vip, ip_address)},
-	REFERENCE(subnet_id, additional_vip),
-	REFERENCE(port_id, additional_vip),
+	FOREIGN_REFERENCE(subnet_id, additional_vip, 0),
+	FOREIGN_REFERENCE(port_id, additional_vip, 0),
 	END,
 };
 const struct object_type additional_vip_type = {
@@ -149,7 +149,7 @@ static const struct field stats_page_fields[] = {
 	PORT(port, stats_page, .flags = FIELD_REQUIRED),
 	STRING(uri, stats_page, .maximum = LIMIT_URL_PATH, .default_text = "/", .check = grammar_stats_uri),
 	STRING(username, stats_page, .maximum = LIMIT_NAME, .check = grammar_user_name),
-	STRING(password_hash, stats_page, .maximum = LIMIT_NAME, .check = grammar_password_hash),
+	STRING(password_hash, stats_page, .maximum = LIMIT_NAME, .flags = FIELD_SECRET, .check = grammar_password_hash),
 	END,
 };
 const struct object_type stats_page_type = {"stats_page", sizeof(struct stats_page), stats_page_fields};
@@ -163,16 +163,16 @@ static const struct field load_balancer_fields[] = {
 	FIXED_REFERENCE(vip_port_id, load_balancer),
 	FIXED_REFERENCE(vip_subnet_id, load_balancer),
 	FIXED_REFERENCE(vip_network_id, load_balancer),
-	REFERENCE(vip_qos_policy_id, load_balancer),
-	{"project_id", FIELD_STRING, FIELD_FIXED, .offset = offsetof(struct load_balancer, project_id),
+	FOREIGN_REFERENCE(vip_qos_policy_id, load_balancer, 0),
+	{"project_id", FIELD_STRING, FIELD_FIXED | FIELD_LABEL, .offset = offsetof(struct load_balancer, project_id),
 		.maximum = LIMIT_PROJECT_ID},
-	{"provider", FIELD_STRING, FIELD_FIXED, .offset = offsetof(struct load_balancer, provider), .maximum = 64,
+	{"provider", FIELD_STRING, FIELD_FIXED | FIELD_LABEL, .offset = offsetof(struct load_balancer, provider), .maximum = 64,
 		.default_text = "amphorad", .check = grammar_provider},
 	FIXED_REFERENCE(flavor_id, load_balancer),
-	{"availability_zone", FIELD_STRING, FIELD_FIXED, .offset = offsetof(struct load_balancer, availability_zone),
+	{"availability_zone", FIELD_STRING, FIELD_FIXED | FIELD_LABEL, .offset = offsetof(struct load_balancer, availability_zone),
 		.maximum = LIMIT_NAME},
 	LIST(additional_vips, load_balancer, LIMIT_ADDITIONAL_VIPS, additional_vip_type),
-	STRINGS(vip_sg_ids, load_balancer, 0, LIMIT_SECURITY_GROUPS, .check = grammar_uuid),
+	STRINGS(vip_sg_ids, load_balancer, 0, LIMIT_SECURITY_GROUPS, .flags = FIELD_LABEL, .check = grammar_uuid),
 	{"hard_stop_after_s", FIELD_INTEGER, .offset = offsetof(struct load_balancer, hard_stop_after_s),
 		.minimum = 1, .maximum = LIMIT_TIMEOUT_MS / 1000},
 	{"max_old_workers", FIELD_INTEGER, .offset = offsetof(struct load_balancer, max_old_workers),

@@ -34,6 +34,8 @@ enum field_flags {
 	FIELD_EMPTY_IS_ABSENT = 1 << 3, /* a string: "" is as good as nothing, as with Octavia */
 	FIELD_FIXED = 1 << 4,  /* given when the object is created, and never changed by an update of the object */
 	FIELD_STORED = 1 << 5, /* ours: in stored files, never in a client's document */
+	FIELD_SECRET = 1 << 6, /* taken, stored, and shown to nobody */
+	FIELD_LABEL = 1 << 7,  /* kept for clients: no configuration depends on it */
 };
 
 struct object_type;
@@ -102,10 +104,10 @@ int object_parse(const struct object_type *type, const json_t *json, const struc
  * changed. */
 int object_update(const struct object_type *type, const json_t *json, const struct location *where,
 	const struct definition_defaults *defaults, void *object, struct error *err);
-/* "stored": with the fields of FIELD_STORED. */
-int object_to_json(const struct object_type *type, const void *object, bool stored, json_t **ret);
+/* Without the fields that have one of these flags, beside FIELD_TRANSIENT. */
+int object_to_json(const struct object_type *type, const void *object, unsigned left_out, json_t **ret);
 /* write.c: the text of the same, compact, as jansson would write it. Failure is remembered in "out". */
-void object_write(const struct object_type *type, const void *object, bool stored, struct text *out);
+void object_write(const struct object_type *type, const void *object, unsigned left_out, struct text *out);
 /* The object as the API of Octavia shows it: every field, null where nothing is set, children by their ids alone, and the times. What
  * others know of it (its parents, its statuses) is the caller's to add. */
 int object_to_resource(const struct object_type *type, const void *object, json_t **ret);
@@ -117,6 +119,8 @@ int object_copy(const struct object_type *type, const void *from, void *to);
 /* Whether the fields say the same, but for those of FIELD_STORED; "whole": those of its children, too. A child is an object with an
  * id of its own. */
 bool object_equal(const struct object_type *type, const void *a, const void *b, bool whole);
+/* Whether they differ, children included, in nothing but fields of FIELD_STORED and FIELD_LABEL. */
+bool object_renders_alike(const struct object_type *type, const void *a, const void *b);
 
 /* Objects of the API have an id, which is the first row; parts of objects have none. */
 static inline bool object_type_has_id(const struct object_type *type)

@@ -149,13 +149,20 @@ int definition_parse_json(const char *lb_id, const json_t *document, const struc
 	return r < 0 ? r : parse_load_balancer(lb_id, json_object_get(document, "loadbalancer"), defaults, ret, err);
 }
 
-int definition_to_json(const struct load_balancer *lb, json_t **ret)
+/* What is left out of a tree for each use of it. */
+static const unsigned left_out[] = {
+	[DEFINITION_WHOLE] = FIELD_STORED,
+	[DEFINITION_STORED] = 0,
+	[DEFINITION_SHOWN] = FIELD_STORED | FIELD_SECRET,
+};
+
+int definition_to_json(const struct load_balancer *lb, enum definition_use use, json_t **ret)
 {
 	json_auto_t *document = json_object();
 	json_t *body = NULL;
 	int r;
 
-	r = object_to_json(&load_balancer_type, lb, false, &body);
+	r = object_to_json(&load_balancer_type, lb, left_out[use], &body);
 	if (r < 0)
 		return r;
 	if (json_object_set_new(document, "loadbalancer", body) < 0)
@@ -169,19 +176,24 @@ bool definition_equal(const struct load_balancer *a, const struct load_balancer 
 	return object_equal(&load_balancer_type, a, b, true);
 }
 
-int definition_append(const struct load_balancer *lb, bool stored, struct text *out)
+bool definition_renders_alike(const struct load_balancer *a, const struct load_balancer *b)
+{
+	return object_renders_alike(&load_balancer_type, a, b);
+}
+
+int definition_append(const struct load_balancer *lb, enum definition_use use, struct text *out)
 {
 	text_append(out, "\"loadbalancer\":");
-	object_write(&load_balancer_type, lb, stored, out);
+	object_write(&load_balancer_type, lb, left_out[use], out);
 	return out->failed ? -ENOMEM : 0;
 }
 
-int definition_to_text(const struct load_balancer *lb, char **ret_text, size_t *ret_length)
+int definition_to_text(const struct load_balancer *lb, enum definition_use use, char **ret_text, size_t *ret_length)
 {
 	_cleanup_text_ struct text text = TEXT_INIT;
 
 	text_append_char(&text, '{');
-	definition_append(lb, false, &text);
+	definition_append(lb, use, &text);
 	text_append_char(&text, '}');
 	return text_finish(&text, ret_text, ret_length);
 }

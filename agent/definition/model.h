@@ -334,18 +334,31 @@ int definition_parse(const char *lb_id, const char *body, size_t length,
 int definition_parse_json(const char *lb_id, const json_t *document, const struct definition_defaults *defaults,
 	struct load_balancer **ret, struct error *err);
 
-/* The same document with every field and id in it: parsing it gives an equal tree. A new reference. */
-int definition_to_json(const struct load_balancer *lb, json_t **ret);
+/* Secrets are never shown, so clients send back what they read without them: one that is left out is that of "before" (NULL:
+ * none), where it is the same user's. ERROR_INVALID if it is not there. Whatever is parsed lacks secrets until then. */
+int definition_keep_secrets(struct load_balancer *lb, const struct load_balancer *before, struct error *err);
+bool definition_lacks_secrets(const struct load_balancer *lb);
+
+/* What of a tree is written. */
+enum definition_use {
+	DEFINITION_WHOLE,  /* every field and id: parsing it gives an equal tree */
+	DEFINITION_STORED, /* with the times of the objects, too */
+	DEFINITION_SHOWN,  /* to clients: every field but secrets */
+};
+
+/* {"loadbalancer": {…}}, a new reference. */
+int definition_to_json(const struct load_balancer *lb, enum definition_use use, json_t **ret);
 
 /* One canonical text for equal trees: compact, keys in table order. Owned by the caller. */
-int definition_to_text(const struct load_balancer *lb, char **ret_text, size_t *ret_length);
+int definition_to_text(const struct load_balancer *lb, enum definition_use use, char **ret_text, size_t *ret_length);
 
-/* The same text behind what "out" has, without its outer braces: the member "loadbalancer" of a document. "stored": with the
- * times of the objects. -ENOMEM. */
-int definition_append(const struct load_balancer *lb, bool stored, struct text *out);
+/* The same text behind what "out" has, without its outer braces: the member "loadbalancer" of a document. -ENOMEM. */
+int definition_append(const struct load_balancer *lb, enum definition_use use, struct text *out);
 
 /* Whether two trees say the same, whatever their times; with that, whether their texts are the same. */
 bool definition_equal(const struct load_balancer *a, const struct load_balancer *b);
+/* Whether they differ at most in what is kept for clients alone (names, tags, …): their configurations are the same then. */
+bool definition_renders_alike(const struct load_balancer *a, const struct load_balancer *b);
 
 /* Reads {"member": {…}} or {"member": […]}: nothing else beside the one member. *ret is its value, a new reference. */
 int document_read(const char *body, size_t length, const char *member, json_t **ret, struct error *err);

@@ -17,20 +17,20 @@ static json_t *strings_to_json(char *const *strings)
 	return TAKE_PTR(json);
 }
 
-static json_t *list_to_json(const struct object_type *type, const char *items, size_t n, bool stored)
+static json_t *list_to_json(const struct object_type *type, const char *items, size_t n, unsigned left_out)
 {
 	json_auto_t *json = json_array();
 
 	for (size_t i = 0; i < n; i++) {
 		json_t *item = NULL;
 
-		if (object_to_json(type, items + i * type->size, stored, &item) < 0 || json_array_append_new(json, item) < 0)
+		if (object_to_json(type, items + i * type->size, left_out, &item) < 0 || json_array_append_new(json, item) < 0)
 			return NULL;
 	}
 	return TAKE_PTR(json);
 }
 
-static int field_to_json(const struct field *field, const void *object, bool stored, json_t **ret)
+static int field_to_json(const struct field *field, const void *object, unsigned left_out, json_t **ret)
 {
 	const void *source = field_const_at(object, field->offset);
 	json_t *json = NULL;
@@ -82,10 +82,10 @@ static int field_to_json(const struct field *field, const void *object, bool sto
 	case FIELD_OBJECT:
 		if (!*(void *const *)source)
 			return 0;
-		return object_to_json(field->object, *(void *const *)source, stored, ret);
+		return object_to_json(field->object, *(void *const *)source, left_out, ret);
 	case FIELD_LIST:
 		json = list_to_json(field->object, *(void *const *)source,
-			*(const size_t *)field_const_at(object, field->count_offset), stored);
+			*(const size_t *)field_const_at(object, field->count_offset), left_out);
 		break;
 	}
 	if (!json)
@@ -94,7 +94,7 @@ static int field_to_json(const struct field *field, const void *object, bool sto
 	return 0;
 }
 
-int object_to_json(const struct object_type *type, const void *object, bool stored, json_t **ret)
+int object_to_json(const struct object_type *type, const void *object, unsigned left_out, json_t **ret)
 {
 	json_auto_t *json = json_object();
 
@@ -104,9 +104,9 @@ int object_to_json(const struct object_type *type, const void *object, bool stor
 		json_t *value;
 		int r;
 
-		if ((field->flags & FIELD_TRANSIENT) || (!stored && (field->flags & FIELD_STORED)))
+		if (field->flags & (FIELD_TRANSIENT | left_out))
 			continue;
-		r = field_to_json(field, object, stored, &value);
+		r = field_to_json(field, object, left_out, &value);
 		if (r < 0)
 			return r;
 		if (value && json_object_set_new_nocheck(json, field->name, value) < 0)
@@ -180,7 +180,7 @@ static int show_field(const struct field *field, const void *object, json_t *res
 
 	if (field->object && object_type_has_id(field->object))
 		return show_child(field, object, resource) < 0 ? -ENOMEM : 0;
-	r = field_to_json(field, object, true, &value);
+	r = field_to_json(field, object, FIELD_SECRET, &value);
 	if (r < 0)
 		return r;
 	if (value && field->type == FIELD_VERSION) { /* a number, there */

@@ -146,6 +146,8 @@ static int read_revision(int folder_fd, const char *lb_id, int64_t revision, str
 		return error_set(err, ERROR_INVALID, NULL, "%s: not a definition file of format %d", name,
 			FILE_FORMAT);
 	r = definition_parse_json(lb_id, json_object_get(file, "definition"), &definition_stored, &stored.lb, err);
+	if (r == 0)
+		r = definition_keep_secrets(stored.lb, NULL, err);
 	if (r < 0)
 		return error_wrap(err, r, "%s", name);
 	stored.revision = revision;
@@ -223,7 +225,7 @@ int store_text(const struct load_balancer *lb, char **ret)
 	_cleanup_text_ struct text text = TEXT_INIT;
 
 	text_append_char(&text, '{');
-	definition_append(lb, true, &text);
+	definition_append(lb, DEFINITION_STORED, &text);
 	text_append_char(&text, '}');
 	return text_finish(&text, ret, NULL);
 }

@@ -30,13 +30,13 @@ static void write_strings(struct text *out, char *const *strings)
 	text_append_char(out, ']');
 }
 
-static void write_list(const struct object_type *type, const void *items, size_t n, bool stored, struct text *out)
+static void write_list(const struct object_type *type, const void *items, size_t n, unsigned left_out, struct text *out)
 {
 	text_append_char(out, '[');
 	for (size_t i = 0; i < n; i++) {
 		if (i > 0)
 			text_append_char(out, ',');
-		object_write(type, field_const_at(items, i * type->size), stored, out);
+		object_write(type, field_const_at(items, i * type->size), left_out, out);
 	}
 	text_append_char(out, ']');
 }
@@ -60,7 +60,7 @@ static bool is_left_out(const struct field *field, const void *source)
 	}
 }
 
-static void write_value(const struct field *field, const void *object, bool stored, struct text *out)
+static void write_value(const struct field *field, const void *object, unsigned left_out, struct text *out)
 {
 	const void *source = field_const_at(object, field->offset);
 
@@ -93,29 +93,29 @@ static void write_value(const struct field *field, const void *object, bool stor
 		write_strings(out, *(char **const *)source);
 		return;
 	case FIELD_OBJECT:
-		object_write(field->object, *(void *const *)source, stored, out);
+		object_write(field->object, *(void *const *)source, left_out, out);
 		return;
 	case FIELD_LIST:
 		write_list(field->object, *(void *const *)source,
-			*(const size_t *)field_const_at(object, field->count_offset), stored, out);
+			*(const size_t *)field_const_at(object, field->count_offset), left_out, out);
 		return;
 	}
 }
 
-void object_write(const struct object_type *type, const void *object, bool stored, struct text *out)
+void object_write(const struct object_type *type, const void *object, unsigned left_out, struct text *out)
 {
 	bool first = true;
 
 	text_append_char(out, '{');
 	for (const struct field *field = type->fields; field->name; field++) {
-		if ((field->flags & FIELD_TRANSIENT) || (!stored && (field->flags & FIELD_STORED)) ||
+		if ((field->flags & (FIELD_TRANSIENT | left_out)) ||
 			is_left_out(field, field_const_at(object, field->offset)))
 			continue;
 		text_append(out, first ? "\"" : ",\"");
 		first = false;
 		text_append(out, field->name);
 		text_append_bytes(out, "\":", 2);
-		write_value(field, object, stored, out);
+		write_value(field, object, left_out, out);
 	}
 	text_append_char(out, '}');
 }

@@ -42,6 +42,10 @@ int cfg_parse(const char *text, size_t length, struct cfg *ret, struct error *er
 int cfg_parse_pools(const char *text, size_t length, char *const *pools, struct cfg *ret, struct error *err);
 void cfg_done(struct cfg *cfg);
 
+/* For readers: what stands for a password of a user list is CFG_HIDDEN in the new text. The old one is freed. */
+#define CFG_HIDDEN "********"
+int cfg_hide_secrets(char **text, size_t *length, struct error *err);
+
 const struct cfg_section *cfg_find(const struct cfg *cfg, const char *keyword, const char *name);
 bool cfg_line_equal(const struct cfg_line *a, const struct cfg_line *b);
 /* "server NAME …" */

@@ -320,10 +320,20 @@ int registry_change(struct registry *registry, const char *lb_id, bool create, i
 
 static int give_tree(void *userdata, struct load_balancer *before, struct load_balancer **ret, struct error *err)
 {
-	(void)before;
-	(void)err;
-	*ret = load_balancer_ref(userdata);
-	return 0;
+	_cleanup_load_balancer_ struct load_balancer *lb = NULL;
+	int r;
+
+	if (!definition_lacks_secrets(userdata)) {
+		*ret = load_balancer_ref(userdata);
+		return 0;
+	}
+	r = tree_copy(userdata, &lb);
+	if (r < 0)
+		return error_set_errno(err, r, "definition");
+	r = definition_keep_secrets(lb, before, err);
+	if (r == 0)
+		*ret = TAKE_PTR(lb);
+	return r;
 }
 
 int registry_apply(struct registry *registry, struct load_balancer *lb, const struct apply_options *options,

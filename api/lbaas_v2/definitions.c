@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "agent/base/text.h"
+#include "agent/haproxy/cfg.h"
 
 /* The declarative door: PUT, GET and DELETE of a whole load balancer. */
 
@@ -108,10 +109,14 @@ static json_t *lvs_json(const struct lvs_change *lvs)
 
 static json_t *dry_run_json(const struct apply_result *result)
 {
+	_cleanup_free_ char *text = strdup(result->rendered.text);
+	size_t length = result->rendered.length;
+
+	if (!text || cfg_hide_secrets(&text, &length, NULL) < 0)
+		return NULL;
 	return json_pack("{s:s, s:o, s:o, s:s#, s:s, s:o}", "action", plan_action_name(result->plan.action), "reasons",
-		strings(result->plan.reasons), "commands", steps(&result->plan), "haproxy_cfg", result->rendered.text,
-		(int)result->rendered.length, "haproxy_verdict", result->verdict, "keepalived",
-		lvs_json(&result->lvs));
+		strings(result->plan.reasons), "commands", steps(&result->plan), "haproxy_cfg", text, (int)length,
+		"haproxy_verdict", result->verdict, "keepalived", lvs_json(&result->lvs));
 }
 
 static json_t *apply_json(const struct apply_result *result)
@@ -147,7 +152,7 @@ static int answer_dry_run(const struct apply_result *result, struct response *re
 {
 	json_t *document;
 
-	if (definition_to_json(result->lb, &document) < 0)
+	if (definition_to_json(result->lb, DEFINITION_SHOWN, &document) < 0)
 		return error_set_errno(err, -ENOMEM, "reply");
 	if (json_object_set_new(document, "dry_run", dry_run_json(result)) < 0) {
 		json_decref(document);
@@ -165,7 +170,7 @@ int lbaas_answer_apply(
 	if (dry_run)
 		return answer_dry_run(result, response, err);
 	text_append_char(&text, '{');
-	definition_append(result->lb, false, &text);
+	definition_append(result->lb, DEFINITION_SHOWN, &text);
 	text_printf(&text, ",\"revision\":%lld,\"apply\":", (long long)result->revision);
 	append_json(&text, apply_json(result));
 	text_append_char(&text, '}');
@@ -236,7 +241,7 @@ int lbaas_get_definition(const struct request *request, struct response *respons
 	if (r < 0)
 		return r;
 	if (response_add_header(response, "ETag", "\"%lld\"", (long long)found.stored.revision) < 0 ||
-		definition_to_text(found.stored.lb, &text, &length) < 0)
+		definition_to_text(found.stored.lb, DEFINITION_SHOWN, &text, &length) < 0)
 		return error_set_errno(err, -ENOMEM, "definition");
 	response_set_body(response, 200, "application/json", text, length);
 	return 0;
@@ -266,7 +271,7 @@ int lbaas_get_haproxy_cfg(const struct request *request, struct response *respon
 {
 	_cleanup_stored_ struct stored_definition stored = STORED_DEFINITION_INIT;
 	_cleanup_instance_ struct instance *instance = NULL;
-	char *text;
+	_cleanup_free_ char *text = NULL;
 	size_t length;
 	int r;
 
@@ -277,8 +282,10 @@ int lbaas_get_haproxy_cfg(const struct request *request, struct response *respon
 		r = error_set_errno(err, -ENOMEM, "reply");
 	if (r == 0)
 		r = instance_read_config(instance, &text, &length, err);
+	if (r == 0)
+		r = cfg_hide_secrets(&text, &length, err);
 	if (r < 0)
 		return r;
-	response_set_body(response, 200, "text/plain; charset=utf-8", text, length);
+	response_set_body(response, 200, "text/plain; charset=utf-8", TAKE_PTR(text), length);
 	return 0;
 }

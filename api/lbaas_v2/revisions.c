@@ -64,7 +64,7 @@ int lbaas_get_revision(const struct request *request, struct response *response,
 	r = store_read_revision(found.instance->dir_fd, found.instance->id, revision, &stored, err);
 	if (r < 0)
 		return r;
-	if (definition_to_json(stored.lb, &document) < 0)
+	if (definition_to_json(stored.lb, DEFINITION_SHOWN, &document) < 0)
 		return error_set_errno(err, -ENOMEM, "definition");
 	if (json_object_set_new(document, "revision", json_integer(revision)) < 0 ||
 		json_object_set_new(document, "updated_at", json_string(stored.updated_at)) < 0) {

@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from amphora import HAPROXY, document, listener, member, monitor, new_id, pool
+from amphora import HAPROXY, LBS, document, listener, member, monitor, new_id, pool
 from backends import TcpOrigin
 from clients import fetch, server_of
 from pki import Authority, client, put_certificate
@@ -235,8 +235,9 @@ def test_statistics_page(agent, origins):
     origin, port, page = origins("web"), free_port(), free_port()
     # crypt(3), SHA-512, of "open sesame"
     hashed = "$6$amphora$cmoclr1PQWNmvX7r9HIvBrw/B3Y5X5F/JDzlNTpEXMzkNwyTvudQWBmojDkt6uPeERab6ma6PQLtyr7J1kbFe0"
-    agent.apply(new_id(), document(listener(port, pool([member(origin.port)], name="shown")),
-        stats_page={"address": "127.0.0.1", "port": page, "uri": "/stats", "username": "ops", "password_hash": hashed}))
+    lb_id, wanted = new_id(), {"address": "127.0.0.1", "port": page, "uri": "/stats", "username": "ops"}
+    agent.apply(lb_id, document(listener(port, pool([member(origin.port)], name="shown")),
+        stats_page={**wanted, "password_hash": hashed}))
 
     def ask(password=None, path="/stats"):
         headers = {}
@@ -248,3 +249,26 @@ def test_statistics_page(agent, origins):
     status, _, body = ask("open sesame")
     assert status == 200 and b"Statistics Report" in body
     assert ask("open sesame", "/other")[0] in (403, 404, 503)
+
+    # The hash is stored, and in no reply.
+    whole = f"{LBS}/{lb_id}"
+    for path in ("", "/definition", "/haproxy.cfg", "/revisions/1", "/status"):
+        assert "$6$" not in agent.request("GET", whole + path).expect(200).text, path
+    assert "$6$" not in agent.request("GET", LBS).expect(200).text
+    assert "    user ops password ********\n" in agent.request("GET", whole + "/haproxy.cfg").text
+    # What is read can be sent back, and the password stays.
+    got = agent.request("GET", whole + "/definition").json["loadbalancer"]
+    assert got["stats_page"] == wanted
+    tried = agent.put(lb_id, {"loadbalancer": {**got, "stats_page": {**wanted, "uri": "/new"}}}, "?dry_run=true").expect(200)
+    assert tried.json["dry_run"]["action"] == "reload" and "$6$" not in tried.text
+    assert agent.put(lb_id, {"loadbalancer": got}).expect(200).headers["Amphorad-Apply"] == "none"
+    resource = agent.request("GET", whole).json["loadbalancer"]["stats_page"]
+    assert resource == {**wanted, "password_hash": None}
+    moved = agent.request("PUT", whole, {"loadbalancer": {"stats_page": {**resource, "uri": "/moved"}}}).expect(200)
+    assert moved.headers["Amphorad-Apply"] == "reload" and "$6$" not in moved.text
+    assert ask(path="/moved")[0] == 401 and ask("open sesame", "/moved")[0] == 200
+    # It is not another user's.
+    for reply in (agent.put(lb_id, {"loadbalancer": {**got, "stats_page": {**wanted, "username": "other"}}}),
+            agent.request("PUT", whole, {"loadbalancer": {"stats_page": {**wanted, "username": "other"}}}),
+            agent.put(new_id(), {"loadbalancer": {"name": "x", "stats_page": {**wanted, "port": free_port()}}})):
+        assert "password_hash" in reply.expect(400).fault

@@ -47,6 +47,30 @@ static void check_pools(const struct cfg *cfg, const char *text, size_t size)
 	}
 }
 
+/* What is hidden once is hidden, and nothing else of it changes. */
+static void check_hidden(const char *data, size_t size)
+{
+	_cleanup_cfg_ struct cfg before = CFG_INIT, after = CFG_INIT;
+	_cleanup_free_ char *text = malloc(size + 1), *once = NULL;
+	size_t length = size, again;
+
+	if (!text)
+		return;
+	memcpy(text, data, size);
+	text[size] = '\0';
+	if (cfg_parse(text, length, &before, NULL) < 0 || cfg_hide_secrets(&text, &length, NULL) < 0)
+		return;
+	if (cfg_parse(text, length, &after, NULL) < 0 || before.n_sections != after.n_sections)
+		abort();
+	once = malloc(length + 1);
+	if (!once)
+		return;
+	memcpy(once, text, length);
+	again = length;
+	if (cfg_hide_secrets(&once, &again, NULL) < 0 || again != length || memcmp(once, text, length) != 0)
+		abort();
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	_cleanup_cfg_ struct cfg cfg = CFG_INIT;
@@ -63,6 +87,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			if (!cfg_find(&cfg, cfg.sections[i].keyword, cfg.sections[i].name))
 				abort();
 	}
+	check_hidden(text, size);
 	running = text;
 	wanted = running + strlen(running) + (strlen(running) < size);
 	state = wanted + strlen(wanted) + (wanted + strlen(wanted) < text + size);

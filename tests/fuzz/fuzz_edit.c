@@ -67,7 +67,7 @@ static void check_result(const struct load_balancer *lb)
 	_cleanup_free_ char *text = NULL;
 	size_t length;
 
-	if (definition_to_text(lb, &text, &length) < 0 ||
+	if (definition_to_text(lb, DEFINITION_WHOLE, &text, &length) < 0 ||
 		definition_parse(lb->id, text, length, &defaults, &again, NULL) < 0 || !definition_equal(lb, again))
 		abort();
 }
@@ -83,7 +83,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (!before) {
 		if (definition_parse(LB, site, strlen(site), &defaults, &before, NULL) < 0 ||
-			definition_to_text(before, &before_text, NULL) < 0)
+			definition_to_text(before, DEFINITION_WHOLE, &before_text, NULL) < 0)
 			abort();
 		atexit(forget);
 	}
@@ -99,7 +99,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		abort();
 	if (lb)
 		check_result(lb);
-	if (definition_to_text(before, &text, NULL) < 0 || !streq(text, before_text))
+	if (definition_to_text(before, DEFINITION_WHOLE, &text, NULL) < 0 || !streq(text, before_text))
 		abort();
 	return 0;
 }

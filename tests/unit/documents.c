@@ -101,11 +101,11 @@ void check_fixed_point(const char *text)
 	_cleanup_error_ struct error err = ERROR_INIT;
 	size_t length;
 
-	assert_int_equal(definition_to_text(lb, &first, &length), 0);
+	assert_int_equal(definition_to_text(lb, DEFINITION_WHOLE, &first, &length), 0);
 	assert_int_equal(strlen(first), length);
 	if (definition_parse(LB_ID, first, length, &others, &again, &err) < 0)
 		fail_msg("%s\n%s: %s", first, err.pointer, error_message(&err));
-	assert_int_equal(definition_to_text(again, &second, NULL), 0);
+	assert_int_equal(definition_to_text(again, DEFINITION_WHOLE, &second, NULL), 0);
 	assert_string_equal(first, second);
 	assert_true(definition_equal(lb, again));
 }

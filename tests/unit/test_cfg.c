@@ -221,6 +221,36 @@ static void test_servers_compared(void **state)
 	}
 }
 
+static void test_secrets(void **state)
+{
+	static const struct {
+		const char *text, *shown;
+	} rows[] = {
+		{"", ""},
+		{"global\n    maxconn 1\n", "global\n    maxconn 1\n"},
+		{"userlist u\n", "userlist u\n"},
+		{"# userlist\nuserlist u # x\n\n  user a password $6$x$y\n  # end\nlisten l\n    bind :1\n",
+			"# userlist\nuserlist u # x\n\n    user a password ********\n  # end\nlisten l\n    bind :1\n"},
+		{"userlist u\n group g users a\n user a insecure-password 'a b' groups g\n user b\n user c password \"x\"",
+			"userlist u\n group g users a\n    user a insecure-password ******** groups g\n user b\n"
+			"    user c password ********\n"},
+		{"userlist u\n user 'a\"b' password x\nuserlist v\n user password password password\n",
+			"userlist u\n    user ******** password ********\nuserlist v\n    user password password ********\n"},
+		{"listen l\n user a password x\n", "listen l\n user a password x\n"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+		_cleanup_free_ char *text = strdup(rows[i].text);
+		_cleanup_error_ struct error err = ERROR_INIT;
+		size_t length = strlen(text);
+
+		assert_int_equal(cfg_hide_secrets(&text, &length, &err), 0);
+		assert_string_equal(text, rows[i].shown);
+		assert_int_equal(length, strlen(text));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -231,6 +261,7 @@ int main(void)
 		cmocka_unit_test(test_length),
 		cmocka_unit_test(test_lines_compared),
 		cmocka_unit_test(test_servers_compared),
+		cmocka_unit_test(test_secrets),
 	};
 
 	return cmocka_run_group_tests_name("cfg", tests, NULL, NULL);

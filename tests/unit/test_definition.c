@@ -315,8 +315,8 @@ static void test_copy_has_every_field(void **state)
 	(void)state;
 	assert_int_equal(tree_copy(lb, &copy), 0);
 	assert_true(definition_equal(lb, copy));
-	assert_int_equal(definition_to_text(lb, &text, NULL), 0);
-	assert_int_equal(definition_to_text(copy, &copied, NULL), 0);
+	assert_int_equal(definition_to_text(lb, DEFINITION_WHOLE, &text, NULL), 0);
+	assert_int_equal(definition_to_text(copy, DEFINITION_WHOLE, &copied, NULL), 0);
 	assert_string_equal(text, copied);
 }
 
@@ -349,7 +349,7 @@ static void test_text_has_every_field(void **state)
 	json_auto_t *document = NULL, *seen = json_object();
 
 	(void)state;
-	assert_int_equal(definition_to_json(lb, &document), 0);
+	assert_int_equal(definition_to_json(lb, DEFINITION_WHOLE, &document), 0);
 	collect_fields(&load_balancer_type, json_object_get(document, "loadbalancer"), seen);
 	for (size_t i = 0; i < ELEMENTSOF(types); i++)
 		for (const struct field *field = types[i]->fields; field->name; field++) {
@@ -382,7 +382,7 @@ static void test_text_keeps_values(void **state)
 		"\"persistence_timeout\":7", "\"persistence_granularity\":\"255.255.255.0\"", "\"request_sriov\":true"};
 
 	(void)state;
-	assert_int_equal(definition_to_text(lb, &text, NULL), 0);
+	assert_int_equal(definition_to_text(lb, DEFINITION_WHOLE, &text, NULL), 0);
 	for (size_t i = 0; i < ELEMENTSOF(parts); i++)
 		if (!strstr(text, parts[i]))
 			fail_msg("no %s in %s", parts[i], text);
@@ -407,8 +407,6 @@ static void test_refused_vips_and_pages(void **state)
 		{"'hard_stop_after_s':0", ERROR_INVALID, "/loadbalancer/hard_stop_after_s", "0 is not between 1"},
 		{"'stats_page':{}", ERROR_INVALID, "/loadbalancer/stats_page/port", "is required"},
 		{"'stats_page':{'port':1,'uri':'/a?b'}", ERROR_INVALID, "/loadbalancer/stats_page/uri", "without a query"},
-		{"'stats_page':{'port':1,'username':'u'}", ERROR_INVALID, "/loadbalancer/stats_page/password_hash",
-			"is required with a username"},
 		{"'stats_page':{'port':1,'password_hash':'$5$saltsalt$0123456789abcdefghij'}", ERROR_INVALID,
 			"/loadbalancer/stats_page/username", "is required with a password_hash"},
 		{"'stats_page':{'port':1,'username':'u','password_hash':'secret'}", ERROR_INVALID,
@@ -425,6 +423,55 @@ static void test_refused_vips_and_pages(void **state)
 	check_refusals(rows, ELEMENTSOF(rows));
 	assert_good("'vip_address':'192.0.2.1','stats_page':{'address':'127.0.0.1','port':80}," IN_LISTENER("'name':'x'"));
 	assert_good("'stats_page':{'port':53},'listeners':[{'protocol':'UDP','protocol_port':53}]");
+}
+
+#define PAGE(fields) "'stats_page':{'port':1" fields "}"
+#define HASH "$5$saltsalt$0123456789abcdefghij"
+
+/* Nobody is shown a secret; who sends back what he read means the one that is there. */
+static void test_secrets(void **state)
+{
+	static const struct {
+		const char *now, *before;
+		const char *kept; /* NULL: refused */
+	} rows[] = {
+		{PAGE(",'username':'u'"), NULL, NULL},
+		{PAGE(",'username':'u'"), "'name':'n'", NULL},
+		{PAGE(",'username':'u'"), PAGE(""), NULL},
+		{PAGE(",'username':'u'"), PAGE(",'username':'v','password_hash':'" HASH "'"), NULL},
+		{PAGE(",'username':'u'"), PAGE(",'username':'u','password_hash':'" HASH "'"), HASH},
+		{PAGE(",'username':'u','password_hash':null"), PAGE(",'username':'u','password_hash':'" HASH "'"), HASH},
+		{PAGE(",'username':'u','password_hash':'$6" HASH "'"), PAGE(",'username':'u','password_hash':'" HASH "'"),
+			"$6" HASH},
+		{PAGE(""), PAGE(",'username':'u','password_hash':'" HASH "'"), ""},
+		{"'name':'n'", PAGE(",'username':'u','password_hash':'" HASH "'"), ""},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+		_cleanup_load_balancer_ struct load_balancer *lb = parse_good(rows[i].now),
+							     *before = rows[i].before ? parse_good(rows[i].before) : NULL;
+		_cleanup_error_ struct error err = ERROR_INIT;
+		_cleanup_free_ char *stored = NULL, *shown = NULL;
+		json_auto_t *json = NULL, *resource = NULL;
+		int r = definition_keep_secrets(lb, before, &err);
+
+		assert_int_equal(r, rows[i].kept ? 0 : error_code_to_errno(ERROR_INVALID));
+		if (r < 0) {
+			assert_string_equal(err.pointer, "/loadbalancer/stats_page/password_hash");
+			continue;
+		}
+		assert_int_equal(definition_to_text(lb, DEFINITION_WHOLE, &stored, NULL), 0);
+		if (rows[i].kept[0])
+			assert_non_null(strstr(stored, rows[i].kept));
+		assert_int_equal(definition_to_json(lb, DEFINITION_SHOWN, &json), 0);
+		shown = json_dumps(json, 0);
+		assert_null(strstr(shown, HASH));
+		assert_int_equal(object_to_resource(&load_balancer_type, lb, &resource), 0);
+		free(shown);
+		shown = json_dumps(resource, 0);
+		assert_null(strstr(shown, HASH));
+	}
 }
 
 static void test_resource(void **state)
@@ -605,6 +652,7 @@ int main(void)
 		cmocka_unit_test(test_text_has_every_field),
 		cmocka_unit_test(test_text_keeps_values),
 		cmocka_unit_test(test_refused_vips_and_pages),
+		cmocka_unit_test(test_secrets),
 		cmocka_unit_test(test_resource),
 		cmocka_unit_test(test_references),
 		cmocka_unit_test(test_limits),

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Two trees are equal exactly where their documents are: every definition of the golden files, with each of its values changed. */
+/* Two trees are equal exactly where their documents are: every definition of the golden files, with each of its values changed.
+ * And where only what clients keep in them differs, so does nothing that is rendered. */
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -17,12 +18,14 @@
 #include "agent/base/json_write.h"
 #include "agent/base/text.h"
 #include "agent/definition/model.h"
+#include "agent/render/haproxy.h"
 #include "tests/unit/documents.h"
 
 static const struct definition_defaults defaults = {1, 1, 1, 1, NULL};
 
 struct count {
-	size_t equal, different;
+	const struct template *template;
+	size_t equal, different, labels;
 };
 
 /* What is written straight into a text is what the tree would be dumped as. */
@@ -31,9 +34,42 @@ static void check_text(const struct load_balancer *lb, const json_t *document)
 	_cleanup_free_ char *written = NULL, *dumped = json_dumps(document, JSON_COMPACT);
 	size_t length;
 
-	assert_int_equal(definition_to_text(lb, &written, &length), 0);
+	assert_int_equal(definition_to_text(lb, DEFINITION_WHOLE, &written, &length), 0);
 	assert_string_equal(written, dumped);
 	assert_int_equal(length, strlen(dumped));
+}
+
+static char *render(const struct load_balancer *lb, const struct template *template)
+{
+	static const struct render_settings settings = {.default_vip_address = "192.0.2.200"};
+	_cleanup_rendered_ struct rendered rendered = RENDERED_INIT;
+	_cleanup_text_ struct text text = TEXT_INIT;
+	_cleanup_error_ struct error err = ERROR_INIT;
+	char *result;
+
+	/* The certificates are not there: then it is refused alike. */
+	if (render_haproxy(template, lb, &settings, &rendered, &err) < 0)
+		text_printf(&text, "%s: %s\n", err.pointer ? err.pointer : "", error_message(&err));
+	if (rendered.text)
+		text_append(&text, rendered.text);
+	for (size_t i = 0; i < rendered.n_files; i++)
+		text_printf(&text, "%s\n%s\n", rendered.files[i].name, rendered.files[i].content);
+	assert_int_equal(text_finish(&text, &result, NULL), 0);
+	return result;
+}
+
+static void compare_rendered(const struct load_balancer *lb, const struct load_balancer *other, struct count *count)
+{
+	_cleanup_free_ char *a = NULL, *b = NULL;
+
+	if (!definition_renders_alike(lb, other)) {
+		assert_false(definition_equal(lb, other));
+		return;
+	}
+	a = render(lb, count->template);
+	b = render(other, count->template);
+	assert_string_equal(a, b);
+	count->labels++;
 }
 
 static void compare(const struct load_balancer *lb, const json_t *document, struct count *count)
@@ -45,10 +81,11 @@ static void compare(const struct load_balancer *lb, const json_t *document, stru
 
 	if (definition_parse_json(lb->id, document, &defaults, &other, &err) < 0)
 		return;
-	assert_int_equal(definition_to_json(lb, &a), 0);
-	assert_int_equal(definition_to_json(other, &b), 0);
+	assert_int_equal(definition_to_json(lb, DEFINITION_WHOLE, &a), 0);
+	assert_int_equal(definition_to_json(other, DEFINITION_WHOLE, &b), 0);
 	check_text(other, b);
 	same = json_equal(a, b);
+	compare_rendered(lb, other, count);
 	assert_int_equal(definition_equal(lb, other), same);
 	assert_int_equal(definition_equal(other, lb), same);
 	if (same)
@@ -139,7 +176,7 @@ static void check_case(int cases_fd, const char *name, struct count *count)
 	assert_int_equal(fileio_read(cases_fd, name, 1 << 24, &text, &length), 0);
 	if (definition_parse(LB_ID, text, length, &defaults, &lb, &err) < 0)
 		fail_msg("%s: %s", name, error_message(&err));
-	assert_int_equal(definition_to_json(lb, &document), 0);
+	assert_int_equal(definition_to_json(lb, DEFINITION_WHOLE, &document), 0);
 	compare(lb, document, count);
 	change_each(lb, document, document, count);
 }
@@ -149,10 +186,15 @@ static void test_each_value(void **state)
 	const char *source = getenv("AMPHORAD_SRC_DIR");
 	_cleanup_free_ char *folder = NULL;
 	_cleanup_closedir_ DIR *dir = NULL;
+	_cleanup_free_ char *templates = NULL;
+	struct template *template = NULL;
 	struct count count = {0};
 	size_t n = 0;
 
 	(void)state;
+	assert_true(asprintf(&templates, "%s/templates", source ? source : ".") > 0);
+	assert_int_equal(template_load(templates, "haproxy.cfg", &template, NULL), 0);
+	count.template = template;
 	assert_true(asprintf(&folder, "%s/tests/golden/cases", source ? source : ".") > 0);
 	dir = opendir(folder);
 	assert_non_null(dir);
@@ -164,8 +206,11 @@ static void test_each_value(void **state)
 		check_case(dirfd(dir), entry->d_name, &count);
 		n++;
 	}
-	print_message("%zu documents, %zu changes that make no difference, %zu that do\n", n, count.equal, count.different);
+	print_message("%zu documents, %zu changes that make no difference, %zu that do, %zu that none is rendered of\n", n,
+		count.equal, count.different, count.labels);
 	assert_true(n > 0 && count.equal > n && count.different > count.equal);
+	assert_true(count.labels > count.equal && count.labels < count.different);
+	template_free(template);
 }
 
 /* Every character that JSON knows a name for, and those beside them. */

@@ -564,7 +564,7 @@ static int add_member(void *userdata, struct load_balancer *before, struct load_
 	json_auto_t *document = NULL;
 	json_t *member;
 
-	if (definition_to_json(before, &document) < 0)
+	if (definition_to_json(before, DEFINITION_WHOLE, &document) < 0)
 		return error_set_errno(err, -ENOMEM, "definition");
 	member = json_pack("{s:s+, s:s, s:i, s:i}", "id", "eeeeeeee-0000-4000-8000-0000000001",
 		(char[]){(char)('0' + changer->number / 10), (char)('0' + changer->number % 10), '\0'}, "address",

@@ -59,7 +59,7 @@ static char *text_of(const struct load_balancer *lb)
 {
 	char *text = NULL;
 
-	assert_int_equal(definition_to_text(lb, &text, NULL), 0);
+	assert_int_equal(definition_to_text(lb, DEFINITION_WHOLE, &text, NULL), 0);
 	return text;
 }
 
@@ -293,7 +293,7 @@ static void test_times_are_stored(void **state)
 	assert_int_equal(definition_parse_json(LB_ID, stored, &definition_stored, &again, &err), 0);
 	assert_times(again, TREE_L7RULE, ID(5), EARLY, "");
 	assert_int_equal(definition_parse_json(LB_ID, stored, &document_defaults, &again, &err), -EINVAL);
-	assert_int_equal(definition_to_json(lb, &shown), 0);
+	assert_int_equal(definition_to_json(lb, DEFINITION_WHOLE, &shown), 0);
 	text = json_dumps(shown, 0);
 	assert_null(strstr(text, "created_at"));
 }
