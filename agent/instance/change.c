@@ -111,6 +111,7 @@ int plan_copy_reasons(const struct plan *from, struct plan *to)
 struct series {
 	struct revised *trees;
 	struct change **changes;
+	bool *idle; /* that nothing of HAProxy's or keepalived's had to change for */
 	size_t n;
 };
 
@@ -120,6 +121,7 @@ static void series_done(struct series *series)
 		load_balancer_unref(series->trees[i].lb);
 	free(series->trees);
 	free(series->changes);
+	free(series->idle);
 }
 
 static int series_alloc(struct series *series, struct change *first, struct change *end)
@@ -130,18 +132,34 @@ static int series_alloc(struct series *series, struct change *first, struct chan
 		n++;
 	series->trees = calloc(n, sizeof(*series->trees));
 	series->changes = calloc(n, sizeof(*series->changes));
-	return series->trees && series->changes ? 0 : -ENOMEM;
+	series->idle = calloc(n, sizeof(*series->idle));
+	return series->trees && series->changes && series->idle ? 0 : -ENOMEM;
 }
 
-/* What was done for all of them is what was done for each. */
+/* Whose trees ask for the same configuration as the one before. Where all do, HAProxy did not run what was stored: that is
+ * news for each. */
+static void find_idle(struct series *series, const struct load_balancer *before)
+{
+	size_t n_idle = 0;
+
+	for (size_t i = 0; i < series->n; before = series->trees[i++].lb) {
+		series->idle[i] = before && definition_renders_alike(before, series->trees[i].lb);
+		n_idle += series->idle[i];
+	}
+	if (n_idle == series->n)
+		memset(series->idle, 0, series->n * sizeof(*series->idle));
+}
+
+/* What was done for all of them was done for each that is not idle. */
 static void share(struct instance *instance, const struct apply_result *from, const struct series *series)
 {
 	for (size_t i = 0; i < series->n; i++) {
 		struct apply_result *to = series->changes[i]->result;
 
+		to->plan.action = series->idle[i] ? PLAN_NONE : from->plan.action;
 		/* Words that are missing are no failure. */
-		plan_copy_reasons(&from->plan, &to->plan);
-		to->plan.action = from->plan.action;
+		if (!series->idle[i])
+			plan_copy_reasons(&from->plan, &to->plan);
 		to->created = from->created && i == 0; /* the others changed it */
 		to->revision = series->trees[i].revision;
 		to->lb = load_balancer_ref(series->trees[i].lb);
@@ -174,6 +192,7 @@ static bool make_together(struct instance *instance, struct change *first, struc
 	}
 	if (series.n == 0)
 		return true;
+	find_idle(&series, instance->current.lb);
 	if (instance_replace(instance, series.trees, series.n, false, &result, NULL) < 0) {
 		for (struct change *change = first; change != end; change = change->next)
 			if (change->err)

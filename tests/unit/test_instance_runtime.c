@@ -550,6 +550,7 @@ enum { CHANGERS = 12 };
 
 struct changer {
 	struct fixture *fixture;
+	instance_change_fn make;
 	int number, port;
 	pthread_t thread;
 	struct apply_result result;
@@ -587,7 +588,7 @@ static void *change(void *userdata)
 	struct changer *changer = userdata;
 
 	changer->r = registry_change(
-		changer->fixture->registry, LB_A, false, add_member, changer, &options, &changer->result, &changer->err);
+		changer->fixture->registry, LB_A, false, changer->make, changer, &options, &changer->result, &changer->err);
 	return NULL;
 }
 
@@ -617,11 +618,12 @@ static void wait_for_queue(struct instance *instance, size_t n)
 }
 
 /* The first one leads alone and is held up; the others wait and are made together. */
-static void burst(struct fixture *fixture, struct instance *instance, struct changer *changers, int bad_port)
+static void burst(struct fixture *fixture, struct instance *instance, struct changer *changers, instance_change_fn make,
+	int bad_port)
 {
 	pthread_mutex_lock(&instance->lock);
 	for (int i = 0; i < CHANGERS; i++) {
-		changers[i] = (struct changer){.fixture = fixture, .number = i, .port = bad_port};
+		changers[i] = (struct changer){.fixture = fixture, .make = make, .number = i, .port = bad_port};
 		assert_int_equal(pthread_create(&changers[i].thread, NULL, change, &changers[i]), 0);
 		while (i == 0 && !is_led(instance))
 			poll(NULL, 0, 1);
@@ -654,7 +656,7 @@ static void test_burst(void **state)
 	apply(fixture, define(LB_A, POOL_OF(MEMBER(MEMBER_1, "")), port, 1), PLAN_START, 1);
 	pids = pids_of(fixture, LB_A);
 	instance = get(fixture, LB_A);
-	burst(fixture, instance, changers, port);
+	burst(fixture, instance, changers, add_member, port);
 	for (int i = 0; i < CHANGERS; i++) {
 		if (i == 3) { /* it failed alone, with words of its own */
 			assert_int_equal(changers[i].r, error_code_to_errno(ERROR_INVALID));
@@ -683,6 +685,51 @@ static void test_burst(void **state)
 	burst_done(changers);
 }
 
+/* By turns: another weight, another name, nothing at all. */
+static int change_by_turns(void *userdata, struct load_balancer *before, struct load_balancer **ret, struct error *err)
+{
+	const struct changer *changer = userdata;
+	json_auto_t *document = NULL;
+	json_t *pool, *member;
+
+	if (definition_to_json(before, DEFINITION_WHOLE, &document) < 0)
+		return error_set_errno(err, -ENOMEM, "definition");
+	pool = json_array_get(json_object_get(json_object_get(document, "loadbalancer"), "pools"), 0);
+	member = json_array_get(json_object_get(pool, "members"), 0);
+	if (changer->number % 3 == 0)
+		json_object_set_new(member, "weight", json_integer(10 + changer->number));
+	if (changer->number % 3 == 1)
+		json_object_set_new(pool, "name", json_sprintf("pool-%d", changer->number));
+	return definition_parse_json(LB_A, document, &(struct definition_defaults){0}, ret, err);
+}
+
+/* Who changed nothing of HAProxy is not told what others did. */
+static void test_burst_with_idle_changes(void **state)
+{
+	struct fixture *fixture = *state;
+	_cleanup_instance_ struct instance *instance = NULL;
+	struct changer changers[CHANGERS];
+	struct change_counts counts;
+	int64_t revision = 1;
+
+	apply(fixture, define(LB_A, POOL_OF(MEMBER(MEMBER_1, "")), free_port(), 1), PLAN_START, 1);
+	instance = get(fixture, LB_A);
+	burst(fixture, instance, changers, change_by_turns, 0);
+	for (int i = 0; i < CHANGERS; i++) {
+		const struct apply_result *result = &changers[i].result;
+
+		assert_int_equal(changers[i].r, 0);
+		assert_string_equal(plan_action_name(result->plan.action), i % 3 == 0 ? "runtime" : "none");
+		assert_int_equal(strv_length(result->plan.reasons) > 0, i % 3 == 0);
+		revision += i % 3 == 2 ? 0 : 1;
+		assert_int_equal(result->revision, revision);
+	}
+	instance_counts(instance, &counts);
+	assert_int_equal(counts.made[PLAN_RUNTIME], CHANGERS / 3);
+	assert_int_equal(counts.made[PLAN_NONE], 2 * CHANGERS / 3);
+	burst_done(changers);
+}
+
 /* HAProxy cannot bind what one of them wants: the others are made nevertheless, in their order. */
 static void test_burst_with_a_bad_change(void **state)
 {
@@ -695,7 +742,7 @@ static void test_burst_with_a_bad_change(void **state)
 
 	apply(fixture, define(LB_A, POOL_OF(MEMBER(MEMBER_1, "")), port, 1), PLAN_START, 1);
 	instance = get(fixture, LB_A);
-	burst(fixture, instance, changers, taken);
+	burst(fixture, instance, changers, add_member, taken);
 	for (int i = 0; i < CHANGERS; i++) {
 		if (i == 3 || i == 5) {
 			assert_int_equal(
@@ -804,6 +851,7 @@ int main(void)
 		RUNTIME_TEST(test_upload_that_cannot_be_run),
 		RUNTIME_TEST(test_upload_certificates),
 		RUNTIME_TEST(test_burst),
+		RUNTIME_TEST(test_burst_with_idle_changes),
 		RUNTIME_TEST(test_burst_with_a_bad_change),
 		RUNTIME_TEST(test_reloads_that_wait_are_one),
 		RUNTIME_TEST(test_old_workers_are_bounded),
