@@ -142,6 +142,32 @@ def test_update(api, tree, kind, fields, shown):
         {k: v for k, v in after.items() if k != "operating_status"}
 
 
+@pytest.mark.parametrize("before, given, after", [
+    ({"type": "SOURCE_IP", "persistence_timeout": 60, "persistence_granularity": "255.255.0.0"}, {"persistence_timeout": 9},
+        {"type": "SOURCE_IP", "persistence_timeout": 9}),
+    ({"type": "SOURCE_IP", "persistence_timeout": 60}, {}, {"type": "SOURCE_IP"}),
+    ({"type": "SOURCE_IP", "persistence_timeout": 60}, {"type": None}, {"type": "SOURCE_IP"}),
+    ({"type": "APP_COOKIE", "cookie_name": "c"}, {"type": "HTTP_COOKIE"}, {"type": "HTTP_COOKIE"}),
+    ({"type": "APP_COOKIE", "cookie_name": "c"}, {"type": "APP_COOKIE"}, None),
+    ({"type": "APP_COOKIE", "cookie_name": "c"}, {}, None),
+    (None, {"cookie_name": "c"}, None)])
+def test_persistence_in_part(api, tree, before, given, after):
+    """Only the type stays where it is left out: what Octavia's own type and controller make of it."""
+    protocol = "HTTP" if before is None or "COOKIE" in before["type"] else "UDP"
+    pool = api.create("pools", loadbalancer_id=tree.lb["id"], protocol=protocol, lb_algorithm="ROUND_ROBIN",
+        session_persistence=before)
+    reply = api.put(f"pools/{pool['id']}", session_persistence=given)
+    if after is None:
+        assert "/session_persistence/" in reply.expect(400).fault
+        assert api.show(f"pools/{pool['id']}")["session_persistence"] == pool["session_persistence"]
+        return
+    rest = dict.fromkeys(("type", "cookie_name", "persistence_timeout", "persistence_granularity"))
+    assert reply.expect(200).json["pool"]["session_persistence"] == {**rest, **after}
+    types = pytest.importorskip("octavia.api.v2.types.pool")
+    octavias = types.SessionPersistencePUT(**given).to_dict(render_unsets=False)
+    assert {"type": before["type"], **{name: value for name, value in octavias.items() if value is not None}} == after
+
+
 # kind, what cannot be changed
 FIXED = [("loadbalancers", "vip_address", "127.0.0.9"), ("loadbalancers", "vip_subnet_id", UNKNOWN),
     ("loadbalancers", "provider", "octavia"), ("loadbalancers", "project_id", "x"), ("loadbalancers", "listeners", []),
