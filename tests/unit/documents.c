@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "agent/base/text.h"
+#include "tests/unit/quotes.h"
 
 const struct definition_defaults document_defaults = {.timeout_client_data_ms = 50001,
 	.timeout_member_connect_ms = 5002,
@@ -18,17 +19,6 @@ const struct definition_defaults document_defaults = {.timeout_client_data_ms = 
 int parse_raw(const char *body, size_t length, struct load_balancer **ret, struct error *err)
 {
 	return definition_parse(LB_ID, body, length, &document_defaults, ret, err);
-}
-
-static char *with_quotes(const char *text)
-{
-	char *copy = strdup(text);
-
-	assert_non_null(copy);
-	for (char *p = copy; *p; p++)
-		if (*p == '\'')
-			*p = '"';
-	return copy;
 }
 
 int parse_document(const char *text, struct load_balancer **ret, struct error *err)

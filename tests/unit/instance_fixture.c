@@ -18,6 +18,7 @@
 #include "agent/base/process.h"
 #include "agent/haproxy/check.h"
 #include "tests/unit/instance_fixture.h"
+#include "tests/unit/quotes.h"
 
 static const struct definition_defaults defaults = {.timeout_client_data_ms = 50000,
 	.timeout_member_connect_ms = 5000,
@@ -173,7 +174,7 @@ bool port_answers(int port)
 
 struct load_balancer *define(const char *lb_id, const char *format, ...)
 {
-	_cleanup_free_ char *body = NULL, *document = NULL;
+	_cleanup_free_ char *body = NULL, *quoted = NULL, *document = NULL;
 	_cleanup_error_ struct error err = ERROR_INIT;
 	struct load_balancer *lb = NULL;
 	va_list arguments;
@@ -181,10 +182,8 @@ struct load_balancer *define(const char *lb_id, const char *format, ...)
 	va_start(arguments, format);
 	assert_true(vasprintf(&body, format, arguments) > 0);
 	va_end(arguments);
-	assert_true(asprintf(&document, "{\"loadbalancer\":{%s}}", body) > 0);
-	for (char *p = document; *p; p++)
-		if (*p == '\'')
-			*p = '"';
+	assert_true(asprintf(&quoted, "{'loadbalancer':{%s}}", body) > 0);
+	document = with_quotes(quoted);
 	if (definition_parse(lb_id, document, strlen(document), &defaults, &lb, &err) < 0)
 		fail_msg("%s: %s: %s", document, err.pointer, error_message(&err));
 	return lb;

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "api/client/changes.h"
+#include "tests/unit/quotes.h"
 
 static const struct terminal terminal = {0};
 
@@ -30,21 +31,9 @@ static const char new_text[] =
 	" {'id': 'c', 'name': 'c', 'address': '10.0.0.3', 'protocol_port': 80, 'weight': 1},"
 	" {'id': 'a', 'name': 'a', 'address': '10.0.0.1', 'protocol_port': 80, 'weight': 0}]}]}";
 
-static json_t *parse(const char *text)
-{
-	_cleanup_text_ struct text json = TEXT_INIT;
-	json_t *root;
-
-	for (; *text; text++)
-		text_append_char(&json, *text == '\'' ? '"' : *text);
-	root = json_loads(text_peek(&json), 0, NULL);
-	assert_non_null(root);
-	return root;
-}
-
 static json_t *find(const char *old_json, const char *new_json)
 {
-	json_auto_t *old = parse(old_json), *new = parse(new_json);
+	json_auto_t *old = json_of(old_json), *new = json_of(new_json);
 	json_t *changes = NULL;
 
 	assert_int_equal(changes_find(old, new, &changes), 0);

@@ -9,30 +9,17 @@
 #include <string.h>
 
 #include "api/client/view.h"
+#include "tests/unit/quotes.h"
 
 #define ID "0b9f5f2e-3a55-4d4c-9a53-7d0e3b8c7a11"
 
 static const struct terminal ascii = {.utf8 = false};
 
-/* Single quotes stand for double ones. */
-static json_t *json(const char *text)
-{
-	_cleanup_free_ char *copy = strdup(text);
-	json_t *value;
-
-	assert_non_null(copy);
-	for (char *p = copy; *p; p++)
-		*p = *p == '\'' ? '"' : *p;
-	value = json_loads(copy, JSON_DECODE_ANY, NULL);
-	assert_non_null(value);
-	return value;
-}
-
 #define _cleanup_json_ _cleanup_(json_decrefp)
 
 static void status_is_a_tree(_unused_ void **state)
 {
-	_cleanup_json_ json_t *reply = json(
+	_cleanup_json_ json_t *reply = json_of(
 		"{'statuses': {'loadbalancer': {'id': 'L', 'name': 'web', 'operating_status': "
 		"'DEGRADED',"
 		" 'provisioning_status': 'ACTIVE', 'listeners': [{'id': 'l1', 'name': '',"
@@ -47,7 +34,7 @@ static void status_is_a_tree(_unused_ void **state)
 		" 'pools': [{'id': 'p2', 'name': 'spare', 'operating_status': 'OFFLINE', "
 		"'members': []}]}}}");
 	_cleanup_json_ json_t *definition =
-		json("{'loadbalancer': {'vip_address': '203.0.113.1', 'listeners': [{'id': 'l1', "
+		json_of("{'loadbalancer': {'vip_address': '203.0.113.1', 'listeners': [{'id': 'l1', "
 		     "'protocol': 'TCP',"
 		     " 'protocol_port': 443}], 'pools': [{'id': 'p2', 'admin_state_up': false}, "
 		     "{'id': 'p1',"
@@ -72,7 +59,7 @@ static void status_is_a_tree(_unused_ void **state)
 static void list_is_a_table(_unused_ void **state)
 {
 	_cleanup_json_ json_t *reply =
-		json("{'loadbalancers': [{'id': '" ID "', 'name': 'web', 'vip_address': null,"
+		json_of("{'loadbalancers': [{'id': '" ID "', 'name': 'web', 'vip_address': null,"
 		     " 'operating_status': 'ONLINE', 'provisioning_status': 'ACTIVE',"
 		     " 'listeners': [{'id': 'a'}, {'id': 'b'}], 'pools': []}]}");
 	_cleanup_text_ struct text out = TEXT_INIT;
@@ -85,12 +72,12 @@ static void list_is_a_table(_unused_ void **state)
 
 static void resource_shows_what_is_set(_unused_ void **state)
 {
-	_cleanup_json_ json_t *reply = json("{'loadbalancer': {'id': 'L', 'admin_state_up': true, "
+	_cleanup_json_ json_t *reply = json_of("{'loadbalancer': {'id': 'L', 'admin_state_up': true, "
 					    "'name': 'web', 'description': '',"
 					    " 'flavor_id': null, 'tags': ['a', 'b'], 'listeners': "
 					    "[{'id': 'l1'}], 'x': {'y': 1}}}");
 	_cleanup_json_ json_t *definition =
-		json("{'loadbalancer': {'listeners': [{'id': 'l1', 'name': 'https'}]}}");
+		json_of("{'loadbalancer': {'listeners': [{'id': 'l1', 'name': 'https'}]}}");
 	_cleanup_text_ struct text out = TEXT_INIT;
 
 	assert_int_equal(view_resource(reply, definition, "4", &ascii, &out), 0);
@@ -106,7 +93,7 @@ static void resource_shows_what_is_set(_unused_ void **state)
 
 static void resource_may_know_its_revision(_unused_ void **state)
 {
-	_cleanup_json_ json_t *reply = json("{'loadbalancer': {'id': 'L', 'revision': 5}}");
+	_cleanup_json_ json_t *reply = json_of("{'loadbalancer': {'id': 'L', 'revision': 5}}");
 	_cleanup_text_ struct text out = TEXT_INIT;
 
 	assert_int_equal(view_resource(reply, NULL, "4", &ascii, &out), 0);
@@ -116,7 +103,7 @@ static void resource_may_know_its_revision(_unused_ void **state)
 static void stats_are_human(_unused_ void **state)
 {
 	_cleanup_json_ json_t *reply =
-		json("{'stats': {'bytes_in': 1536, 'bytes_out': -1, 'active_connections': 3,"
+		json_of("{'stats': {'bytes_in': 1536, 'bytes_out': -1, 'active_connections': 3,"
 		     " 'total_connections': 1234567, 'request_errors': 'no'}, 'listeners': [{'id': "
 		     "'l1', 'bytes_in': 1}]}");
 	_cleanup_table_ struct table *table = NULL;
@@ -134,7 +121,7 @@ static void stats_are_human(_unused_ void **state)
 static void assert_applied(
 	const char *reply_text, bool created, const char *action, const char *expected)
 {
-	_cleanup_json_ json_t *reply = json(reply_text);
+	_cleanup_json_ json_t *reply = json_of(reply_text);
 	_cleanup_text_ struct text out = TEXT_INIT;
 
 	view_applied(ID, reply, created, action, &ascii, &out);
@@ -160,7 +147,7 @@ static void applied_is_one_line(_unused_ void **state)
 static void plan_has_reasons_and_verdict(_unused_ void **state)
 {
 	_cleanup_json_ json_t *reply =
-		json("{'loadbalancer': {'name': 'web'}, 'dry_run': {'action': 'runtime', "
+		json_of("{'loadbalancer': {'name': 'web'}, 'dry_run': {'action': 'runtime', "
 		     "'reasons': ['member x added'],"
 		     " 'commands': ['add server p/x', 'enable server p/x'],"
 		     " 'haproxy_verdict': 'Warning\\u0007\\nConfiguration file is valid\\n'}}");
@@ -178,7 +165,7 @@ static void plan_has_reasons_and_verdict(_unused_ void **state)
 
 static void assert_differences(const char *old_text, const char *new_text, const char *expected)
 {
-	_cleanup_json_ json_t *old = json(old_text), *new = json(new_text);
+	_cleanup_json_ json_t *old = json_of(old_text), *new = json_of(new_text);
 	_cleanup_text_ struct text out = TEXT_INIT;
 	size_t lines = 0;
 
@@ -228,7 +215,7 @@ static void survives_anything(_unused_ void **state)
 				text_append_char(&source, *place);
 			}
 		}
-		reply = json(text_peek(&source));
+		reply = json_of(text_peek(&source));
 		assert_int_equal(view_list(reply, &ascii, &out), 0);
 		assert_int_equal(view_resource(reply, reply, "", &ascii, &out), 0);
 		assert_int_equal(view_status(reply, reply, &ascii, &out), 0);
@@ -249,7 +236,7 @@ static void survives_anything(_unused_ void **state)
 
 static void certificates_say_until_when(_unused_ void **state)
 {
-	_cleanup_json_ json_t *list = json(
+	_cleanup_json_ json_t *list = json_of(
 		"{'certificates': [{'name': 'old', 'type': 'certificate', 'not_after': '2026-01-01T00:00:00',"
 		" 'dns_names': ['a.example', 'b.example'], 'used_by': [{}, {}]},"
 		" {'name': 'list', 'type': 'crl', 'issuer': 'CN=r', 'not_after': null, 'dns_names': [], 'used_by': []}]}");
@@ -264,7 +251,7 @@ static void certificates_say_until_when(_unused_ void **state)
 
 static void certificate_says_who_uses_it(_unused_ void **state)
 {
-	_cleanup_json_ json_t *reply = json(
+	_cleanup_json_ json_t *reply = json_of(
 		"{'certificate': {'name': 'a', 'subject': 'CN=a', 'not_after': '2030-01-01T00:00:00', 'count': 2,"
 		" 'dns_names': ['x', 'y'], 'used_by': [{'loadbalancer_id': 'L', 'pool_id': 'P', 'field': 'crl_container_ref'},"
 		" {'loadbalancer_id': 'L', 'listener_id': 'l', 'field': 'sni_container_refs'}]},"

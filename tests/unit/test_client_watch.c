@@ -11,6 +11,7 @@
 
 #include "api/client/view.h"
 #include "api/client/watch.h"
+#include "tests/unit/quotes.h"
 
 static const struct terminal terminal = {0};
 
@@ -31,22 +32,10 @@ static const struct terminal terminal = {0};
 #define ACTIVITY(listener, members) \
 	"{'answered': true, 'listeners': [" listener "], 'pools': [{'id': 'P', 'listener_id': 'l1', 'members': [" members "]}]}"
 
-static json_t *parse(const char *text)
-{
-	_cleanup_text_ struct text json = TEXT_INIT;
-	json_t *root;
-
-	for (; *text; text++)
-		text_append_char(&json, *text == '\'' ? '"' : *text);
-	root = json_loads(text_peek(&json), 0, NULL);
-	assert_non_null(root);
-	return root;
-}
-
 static json_t *rows_of(const char *status_text, const char *activity_text, const char *before_text, double elapsed_s)
 {
-	json_auto_t *status = parse(status_text), *activity = parse(activity_text);
-	json_auto_t *before = before_text ? parse(before_text) : NULL;
+	json_auto_t *status = json_of(status_text), *activity = json_of(activity_text);
+	json_auto_t *before = before_text ? json_of(before_text) : NULL;
 	json_t *rows = NULL;
 
 	assert_int_equal(watch_rows(status, activity, before, elapsed_s, &rows), 0);

@@ -15,6 +15,7 @@
 #include "agent/render/haproxy.h"
 #include "agent/render/server_ids.h"
 #include "tests/unit/certificates.h"
+#include "tests/unit/quotes.h"
 
 #define LB_ID "11111111-2222-4333-8444-555555555555"
 #define L_A "aaaaaaaa-0000-4000-8000-00000000000a"
@@ -58,17 +59,14 @@ static int teardown(void **state)
 	return 0;
 }
 
-/* ' stands for " in the document. */
 static struct load_balancer *parse(const char *text)
 {
-	_cleanup_free_ char *document = NULL;
+	_cleanup_free_ char *quoted = NULL, *document = NULL;
 	_cleanup_error_ struct error err = ERROR_INIT;
 	struct load_balancer *lb = NULL;
 
-	assert_true(asprintf(&document, "{\"loadbalancer\":{%s}}", text) > 0);
-	for (char *p = document; *p; p++)
-		if (*p == '\'')
-			*p = '"';
+	assert_true(asprintf(&quoted, "{'loadbalancer':{%s}}", text) > 0);
+	document = with_quotes(quoted);
 	if (definition_parse(LB_ID, document, strlen(document), &defaults, &lb, &err) < 0)
 		fail_msg("%s: %s: %s", document, err.pointer, error_message(&err));
 	return lb;

@@ -18,6 +18,7 @@
 #include "agent/base/fileio.h"
 #include "agent/base/text.h"
 #include "agent/render/template.h"
+#include "tests/unit/quotes.h"
 
 struct file {
 	const char *name; /* without ".mustache" */
@@ -391,24 +392,6 @@ static void folder_clear(const struct folder *folder, const struct file *files, 
 	}
 }
 
-static json_t *parse_view(const char *text)
-{
-	char json[512];
-	size_t length = strlen(text);
-	json_t *view;
-
-	assert_true(length < sizeof(json));
-	for (size_t i = 0; i <= length; i++)
-		json[i] = text[i];
-	/* A quote inside of a string is written \' and becomes \". */
-	for (char *p = json; *p; p++)
-		if (*p == '\'')
-			*p = '"';
-	view = json_loads(json, JSON_ALLOW_NUL, NULL);
-	assert_non_null(view);
-	return view;
-}
-
 static void check_renderings(const struct rendering *rows, size_t n_rows)
 {
 	struct folder folder;
@@ -419,7 +402,7 @@ static void check_renderings(const struct rendering *rows, size_t n_rows)
 		_cleanup_template_ struct template *template = NULL;
 		_cleanup_error_ struct error err = ERROR_INIT;
 		_cleanup_free_ char *text = NULL;
-		json_auto_t *view = parse_view(row->view);
+		json_auto_t *view = json_of(row->view);
 		size_t length = 0;
 
 		folder_fill(&folder, row->partials, ELEMENTSOF(row->partials));
@@ -451,7 +434,7 @@ static void check_refusals(const struct refusal *rows, size_t n_rows)
 		folder_fill(&folder, row->partials, ELEMENTSOF(row->partials));
 		r = template_compile("main", row->template, folder.path, &template, &err);
 		if (row->view) {
-			json_auto_t *view = parse_view(row->view);
+			json_auto_t *view = json_of(row->view);
 
 			if (r < 0)
 				fail_msg("%s: %s: %s", row->rule, err.pointer, err.message);
@@ -518,7 +501,7 @@ static void test_load(void **state)
 	_cleanup_template_ struct template *template = NULL;
 	_cleanup_error_ struct error err = ERROR_INIT;
 	_cleanup_free_ char *text = NULL;
-	json_auto_t *view = parse_view("{'x':'y'}");
+	json_auto_t *view = json_of("{'x':'y'}");
 	struct folder folder;
 
 	(void)state;
@@ -640,7 +623,7 @@ static void test_partial_depth(void **state)
 	_cleanup_template_ struct template *template = NULL;
 	_cleanup_error_ struct error err = ERROR_INIT;
 	_cleanup_free_ char *text = NULL;
-	json_auto_t *view = parse_view("{'o':{},'x':'deep'}");
+	json_auto_t *view = json_of("{'o':{},'x':'deep'}");
 	struct template *none = NULL;
 	struct folder folder;
 

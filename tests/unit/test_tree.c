@@ -14,6 +14,7 @@
 #include "agent/definition/edit.h"
 #include "agent/definition/store.h"
 #include "tests/unit/documents.h"
+#include "tests/unit/quotes.h"
 
 #define ID(n) "0000000" #n "-0000-4000-8000-000000000000"
 #define EARLY "2026-01-01T00:00:00"
@@ -303,14 +304,10 @@ static struct load_balancer *edit_site(struct edit *edit, const char *json, stru
 {
 	_cleanup_load_balancer_ struct load_balancer *lb = parse_good(site);
 	struct load_balancer *result = NULL;
-	_cleanup_free_ char *text = text_of(lb), *after = NULL, *body = strdup(json ? json : "null");
-	json_auto_t *parsed = NULL;
+	_cleanup_free_ char *text = text_of(lb), *after = NULL;
+	json_auto_t *parsed = json_of(json ? json : "null");
 	int r;
 
-	for (char *p = body; *p; p++)
-		*p = *p == '\'' ? '"' : *p;
-	parsed = json_loads(body, JSON_DECODE_ANY, NULL);
-	assert_non_null(parsed);
 	edit->body = parsed;
 	edit->defaults = &document_defaults;
 	r = edit_make(edit, lb, &result, err);
