@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """amphorad as a black box: starts the built program with a state folder of its own and talks to its doors."""
 
+import contextlib
 import http.client
 import json
 import os
@@ -217,6 +218,25 @@ haproxy_log =
             self.last_log = self.log
             shutil.rmtree(self.folder, ignore_errors=True)
 
+    def finish(self, failed=False):
+        """close() at the end of a test: it has run until now, and no sanitizer complained."""
+        status = self.process.poll() if self.process else None
+        self.close()
+        if failed:
+            lines = [line for line in self.log.splitlines() if "info: GET" not in line]
+            print("\n".join(["--- the last lines of amphorad's log", *lines[-60:]]))
+        assert status is None, f"amphorad had ended by itself with status {status}"
+        found = SANITIZER.search(self.log)
+        assert not found, self.log[max(0, found.start() - 200):found.start() + 6000]
+
+    @contextlib.contextmanager
+    def serving(self):
+        """For the tests of a module: started, and finished after them."""
+        try:
+            yield self.start()
+        finally:
+            self.finish()
+
     @property
     def log(self):
         try:
@@ -297,6 +317,22 @@ haproxy_log =
             for path in sorted(self.state.rglob("*")) if lasting(path)}
 
 
+@contextlib.contextmanager
+def maker(request, kind=Agent):
+    """A function that makes agents (not started) for a test. All are finished, whatever is wrong with one of them."""
+    def make(*arguments, **options):
+        agent = kind(*arguments, **options)
+        agents.callback(lambda: agent.finish(failed=has_failed(request)))
+        return agent
+    with contextlib.ExitStack() as agents:
+        yield make
+
+
+def has_failed(request):
+    report = getattr(request.node, "report_call", None)
+    return report is not None and report.failed
+
+
 # Words for documents
 
 
@@ -332,5 +368,3 @@ def run_ctl(agent, *arguments, stdin=None, timeout=60, env=None):
     command = [str(AMPHORACTL), "--socket", str(agent.socket_path), *map(str, arguments)]
     return subprocess.run(command, input=stdin, stdin=None if stdin is not None else subprocess.DEVNULL,
         capture_output=True, text=True, timeout=timeout, env={**os.environ, **(env or {})}, check=False)
-
-

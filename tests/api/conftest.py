@@ -82,22 +82,8 @@ def pytest_terminal_summary(terminalreporter, config):
 @pytest.fixture
 def make_agent(request):
     """Makes agents (not started) and ends all that they started."""
-    agents = []
-
-    def make(**options):
-        agents.append(amphora.Agent(**options))
-        return agents[-1]
-    yield make
-    report = getattr(request.node, "report_call", None)
-    for agent in agents:
-        status = agent.process.poll() if agent.process else None
-        agent.close()
-        if report is not None and report.failed:
-            lines = [line for line in agent.log.splitlines() if "info: GET" not in line]
-            print("\n".join(["--- the last lines of amphorad's log", *lines[-60:]]))
-        assert status is None, f"amphorad had ended by itself with status {status}"
-        found = amphora.SANITIZER.search(agent.log)
-        assert not found, agent.log[max(0, found.start() - 200):found.start() + 6000]
+    with amphora.maker(request) as make:
+        yield make
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 
 import contextlib
 
-from amphora import Agent, SANITIZER, new_id
+from amphora import Agent, new_id
 
 BASE = "/v2/lbaas"
 # collection -> the name of one of them
@@ -79,15 +79,8 @@ class Api:
 
 @contextlib.contextmanager
 def serving(**options):
-    agent = Agent(**options)
-    try:
-        agent.start()
+    with Agent(**options).serving() as agent:
         yield Api(agent)
-        assert agent.process.poll() is None, "amphorad ended by itself"
-        found = SANITIZER.search(agent.log)
-        assert not found, agent.log[max(0, found.start() - 200):found.start() + 6000]
-    finally:
-        agent.close()
 
 
 def ids(objects):

@@ -249,21 +249,8 @@ def tls_door():
 @pytest.fixture
 def make_amphora(request, tls_door):
     """make_agent for OctaviaAgent."""
-    agents = []
-
-    def make(**options):
-        agents.append(OctaviaAgent(**options))
-        return agents[-1]
-    yield make
-    report = getattr(request.node, "report_call", None)
-    for agent in agents:
-        status = agent.process.poll() if agent.process else None
-        agent.close()
-        if report is not None and report.failed:
-            print("\n".join(["--- the last lines of amphorad's log", *agent.log.splitlines()[-60:]]))
-        assert status is None, f"amphorad had ended by itself with status {status}"
-        found = amphora.SANITIZER.search(agent.log)
-        assert not found, agent.log[max(0, found.start() - 200):found.start() + 6000]
+    with amphora.maker(request, OctaviaAgent) as make:
+        yield make
 
 
 # The health manager

@@ -252,15 +252,8 @@ def ours():
     """amphorad's answers, once for all rows."""
     if why_not_served():
         pytest.skip(why_not_served())
-    agent = OctaviaAgent()
-    try:
-        answers = ask_all(agent.start())
-        assert agent.process.poll() is None
-        found = amphora.SANITIZER.search(agent.log)
-        assert not found, agent.log[max(0, found.start() - 200):found.start() + 6000]
-        return answers
-    finally:
-        agent.close()
+    with OctaviaAgent().serving() as agent:
+        return ask_all(agent)
 
 
 def test_every_difference_is_one(recorded):

@@ -102,9 +102,7 @@ def served():
     """One agent for all rows, with one load balancer on it. What could be stolen or overwritten lies beside it."""
     if why_not_served():
         pytest.skip(why_not_served())
-    agent = OctaviaAgent(shared_pki())
-    try:
-        agent.start()
+    with OctaviaAgent(shared_pki()).serving() as agent:
         agent.lb_id, agent.vip_port = new_id(), free_port()
         agent.put_certificate(agent.lb_id, "a.pem", "here").expect(200)
         agent.publish(agent.lb_id, haproxy_cfg(agent, agent.lb_id, agent.vip_port))
@@ -113,9 +111,6 @@ def served():
             for name in ("haproxy.cfg", "a.pem", "secret"):
                 (folder / name).write_text(SECRET)
         yield agent
-        assert agent.process.poll() is None
-    finally:
-        agent.close()
 
 
 @pytest.mark.parametrize("route", ROUTES)

@@ -11,11 +11,8 @@ from processes import free_port, wait_for
 
 @pytest.fixture(scope="module")
 def agent():
-    running = amphora.Agent()
-    try:
-        yield running.start()
-    finally:
-        running.close()
+    with amphora.Agent().serving() as running:
+        yield running
 
 
 def test_versions(agent):

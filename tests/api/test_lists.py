@@ -16,16 +16,12 @@ NAMES = ["delta", "alpha", "charlie", "bravo"]
 @pytest.fixture(scope="module")
 def agent():
     """One agent with four load balancers of one listener, created in the order of NAMES."""
-    running = amphora.Agent()
-    running.ids = {name: amphora.new_id() for name in NAMES}
-    try:
-        running.start()
+    with amphora.Agent().serving() as running:
+        running.ids = {name: amphora.new_id() for name in NAMES}
         for i, name in enumerate(NAMES):
             running.apply(running.ids[name], document(amphora.listener(free_port(), amphora.pool([])), name=name,
                 tags=["all", f"tag-{i}"], admin_state_up=i % 2 == 0, project_id="ab" if i < 2 else "cd"))
         yield running
-    finally:
-        running.close()
 
 
 def names(agent, query=""):

@@ -30,19 +30,8 @@ VIP6_NET = {"subnet_cidr": "2001:db8:10::/64", "gateway": "2001:db8:10::1", "mac
 
 @pytest.fixture
 def make_machine_agent(request, machines):  # noqa: F811
-    made = []
-
-    def make(machine=None, **options):
-        made.append(MachineAgent(machine or machines(), **options))
-        return made[-1]
-    yield make
-    report = getattr(request.node, "report_call", None)
-    for agent in made:
-        agent.close()
-        if report is not None and report.failed:
-            print("\n".join(["--- amphorad's log", *agent.log.splitlines()[-60:]]))
-        found = amphora.SANITIZER.search(agent.log)
-        assert not found, agent.log[max(0, found.start() - 200):found.start() + 6000]
+    with amphora.maker(request, lambda machine=None, **options: MachineAgent(machine or machines(), **options)) as make:
+        yield make
 
 
 @pytest.fixture

@@ -45,9 +45,8 @@ def api():
 
 @pytest.fixture(scope="module")
 def running():
-    agent = Agent().start()
-    yield agent
-    agent.close()
+    with Agent().serving() as agent:
+        yield agent
 
 
 # The document itself

@@ -10,7 +10,7 @@ import time
 import pytest
 
 import contract
-from amphora import LBS, SANITIZER, Agent, UnixConnection, Reply
+from amphora import LBS, Agent, UnixConnection, Reply
 
 try:
     import hypothesis
@@ -39,11 +39,8 @@ def is_tried(operation):
 
 @pytest.fixture(scope="module")
 def running():
-    agent = Agent().start()
-    yield agent
-    agent.close()
-    found = SANITIZER.search(agent.log)
-    assert not found, agent.log[max(0, found.start() - 200):found.start() + 6000]
+    with Agent().serving() as agent:
+        yield agent
 
 
 def tree(api):

@@ -181,10 +181,8 @@ STEPS = [
 def agent():
     running = amphora.Agent()
     running.add_http_door()
-    try:
-        yield running.start()
-    finally:
-        running.close()
+    with running.serving():
+        yield running
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -32,10 +32,8 @@ KINDS = {
 def agent():
     running = amphora.Agent()
     running.add_http_door()
-    try:
-        yield running.start()
-    finally:
-        running.close()
+    with running.serving():
+        yield running
 
 
 def connect(url):

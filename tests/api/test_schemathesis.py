@@ -12,8 +12,7 @@ import sys
 import pytest
 import yaml
 
-from amphora import SANITIZER, Agent, find_program
-from processes import free_port
+from amphora import Agent, find_program
 
 SECONDS = int(os.environ.get("AMPHORAD_REQUESTS_SECONDS", "25"))
 CHECKS = ("status_code_conformance", "content_type_conformance", "response_headers_conformance", "response_schema_conformance",
@@ -50,16 +49,9 @@ def schemathesis(tmp_path_factory):
 @pytest.fixture
 def running():
     agent = Agent()
-    agent.port = free_port()
-    agent.config.write_text(agent.config.read_text().replace(f"listen = unix:{agent.socket_path}",
-        f"listen = unix:{agent.socket_path}, http://127.0.0.1:{agent.port}"))
-    agent.start()
-    yield agent
-    status = agent.process.poll()
-    agent.close()
-    assert status is None
-    found = SANITIZER.search(agent.log)
-    assert not found, agent.log[max(0, found.start() - 200):found.start() + 6000]
+    agent.add_http_door()
+    with agent.serving():
+        yield agent
 
 
 def without_fields(document):
@@ -76,7 +68,7 @@ def without_fields(document):
 def test_schemathesis(schemathesis, running, note, tmp_path):
     """The doors for controllers are left out: they change the machine itself. That HAProxy cannot have a made-up address as
     its VIP is status 500, so that failures of the server are not looked for here (test_openapi_requests.py does)."""
-    url = f"http://127.0.0.1:{running.port}"
+    url = f"http://127.0.0.1:{running.http_port}"
     whole = running.get("/openapi.yaml").expect(200).text
     contract = tmp_path / "openapi.json"
     contract.write_text(json.dumps(without_fields(yaml.safe_load(whole)), default=str))
