@@ -186,7 +186,7 @@ static bool nothing_before_us(int dir_fd)
 	for (errno = 0; (entry = readdir(dir)); errno = 0) {
 		char id[COUNTERS_ID_SIZE] = "";
 
-		strncpy(id, entry->d_name, sizeof(id) - 1);
+		snprintf(id, sizeof(id), "%.*s", (int)sizeof(id) - 1, entry->d_name);
 		if (text_is_uuid(id) || streq(entry->d_name, "lvs"))
 			return false;
 	}
