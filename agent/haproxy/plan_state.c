@@ -6,127 +6,9 @@
 
 #include "agent/base/text.h"
 #include "agent/haproxy/plan_server.h"
+#include "agent/haproxy/servers_state.h"
 
-/*
- * What the running process says of its servers.
- *
- * Source: management guide, "show servers state"; enum srv_admin and srv_state in HAProxy's
- * server-t.h, the same from 2.4 to 3.4. Of the columns only the names count, not their places.
- */
-
-enum {
-	COLUMNS_MAX = 64,
-	STATE_RUNNING = 2,
-	ADMIN_MAINTENANCE =
-		0x01 | 0x02 | 0x20, /* forced, inherited, no address; 0x04 only says how it began */
-	ADMIN_DRAIN = 0x08 | 0x10,
-};
-
-enum column {
-	COLUMN_BACKEND,
-	COLUMN_SERVER,
-	COLUMN_ID,
-	COLUMN_ADDRESS,
-	COLUMN_PORT,
-	COLUMN_STATE,
-	COLUMN_ADMIN,
-	COLUMN_WEIGHT,
-	COLUMN_SSL,
-	COLUMN_CHECK_ADDRESS,
-	COLUMN_CHECK_PORT,
-	N_COLUMNS,
-};
-
-static const char *const column_names[N_COLUMNS] = {
-	[COLUMN_BACKEND] = "be_name",
-	[COLUMN_SERVER] = "srv_name",
-	[COLUMN_ID] = "srv_id",
-	[COLUMN_ADDRESS] = "srv_addr",
-	[COLUMN_PORT] = "srv_port",
-	[COLUMN_STATE] = "srv_op_state",
-	[COLUMN_ADMIN] = "srv_admin_state",
-	[COLUMN_WEIGHT] = "srv_uweight",
-	[COLUMN_SSL] = "srv_use_ssl",
-	[COLUMN_CHECK_ADDRESS] = "srv_check_addr",
-	[COLUMN_CHECK_PORT] = "srv_check_port",
-};
-
-struct row {
-	const char *values[N_COLUMNS];
-};
-
-static int64_t number(const struct row *row, enum column column)
-{
-	int64_t value;
-
-	return text_to_int64(row->values[column], &value) == 0 ? value : -1;
-}
-
-/* Puts ends to the words of a line. */
-static size_t split_words(char *line, char *words[COLUMNS_MAX])
-{
-	size_t n = 0;
-	char *rest;
-
-	for (char *word = strtok_r(line, " ", &rest); word && n < COLUMNS_MAX;
-		word = strtok_r(NULL, " ", &rest))
-		words[n++] = word;
-	return n;
-}
-
-/* Where the columns are; false if one is missing. */
-static bool read_header(char *const words[], size_t n, size_t places[N_COLUMNS])
-{
-	for (size_t i = 0; i < N_COLUMNS; i++) {
-		size_t place = 1; /* words[0] is "#" */
-
-		while (place < n && !streq(words[place], column_names[i]))
-			place++;
-		if (place >= n)
-			return false;
-		places[i] = place - 1;
-	}
-	return true;
-}
-
-typedef int (*row_callback)(void *userdata, const struct row *row);
-
-/* -EBADMSG for an answer without the line that names the columns. Ends at the first result that is
- * not 0. */
-static int each_row(const char *servers_state, row_callback callback, void *userdata)
-{
-	_cleanup_free_ char *copy = strdup(servers_state);
-	size_t places[N_COLUMNS];
-	bool known = false;
-	char *next;
-
-	if (!copy)
-		return -ENOMEM;
-	for (char *line = strtok_r(copy, "\n", &next); line; line = strtok_r(NULL, "\n", &next)) {
-		char *words[COLUMNS_MAX];
-		size_t n = split_words(line, words);
-		struct row row;
-		int r;
-
-		if (n > 0 && streq(words[0], "#")) {
-			known = read_header(words, n, places);
-			continue;
-		}
-		if (n < 2) /* the version, and what is left of empty lines */
-			continue;
-		if (!known)
-			return -EBADMSG;
-		for (size_t i = 0; i < N_COLUMNS; i++) {
-			if (places[i] >= n)
-				return -EBADMSG;
-			row.values[i] = words[places[i]];
-		}
-		r = callback(userdata, &row);
-		if (r != 0)
-			return r;
-	}
-	return known ? 0 : -EBADMSG;
-}
+/* What a configuration wants, held against what the running process says of its servers. */
 
 char *plan_server_key(const char *backend, const char *server)
 {
@@ -180,16 +62,18 @@ struct up {
 	json_t *names;
 };
 
-static int note_up(void *userdata, const struct row *row)
+static int note_up(void *userdata, const struct server_row *row)
 {
 	struct up *up = userdata;
 
-	if (!streq(row->values[COLUMN_BACKEND], up->backend) ||
-		number(row, COLUMN_STATE) != STATE_RUNNING || number(row, COLUMN_WEIGHT) <= 0 ||
-		number(row, COLUMN_ADMIN) < 0 ||
-		(number(row, COLUMN_ADMIN) & (ADMIN_MAINTENANCE | ADMIN_DRAIN)) != 0)
+	int64_t admin = server_row_number(row, SERVER_ADMIN);
+
+	if (!streq(row->values[SERVER_BACKEND], up->backend) ||
+		server_row_number(row, SERVER_STATE) != SERVER_STATE_RUNNING ||
+		server_row_number(row, SERVER_WEIGHT) <= 0 || admin < 0 ||
+		(admin & (SERVER_ADMIN_MAINTENANCE | SERVER_ADMIN_DRAIN)) != 0)
 		return 0;
-	return json_object_set_new_nocheck(up->names, row->values[COLUMN_SERVER], json_true()) < 0
+	return json_object_set_new_nocheck(up->names, row->values[SERVER_NAME], json_true()) < 0
 		       ? -ENOMEM
 		       : 0;
 }
@@ -198,7 +82,7 @@ int plan_servers_up(const char *servers_state, const char *backend, json_t **ret
 {
 	json_auto_t *names = json_object();
 	struct up up = {backend, names};
-	int r = names ? each_row(servers_state, note_up, &up) : -ENOMEM;
+	int r = names ? servers_state_each(servers_state, note_up, &up) : -ENOMEM;
 
 	if (r == -ENOMEM)
 		return r;
@@ -320,9 +204,9 @@ static int read_wanted(
 }
 
 /* The section of a row, if its servers can be told from its lines. */
-static const struct wanted_section *find_section(const struct wanted *wanted, const struct row *row)
+static const struct wanted_section *find_section(const struct wanted *wanted, const struct server_row *row)
 {
-	const json_t *index = json_object_get(wanted->by_name, row->values[COLUMN_BACKEND]);
+	const json_t *index = json_object_get(wanted->by_name, row->values[SERVER_BACKEND]);
 	const struct wanted_section *section =
 		index ? &wanted->sections[json_integer_value(index)] : NULL;
 
@@ -343,11 +227,11 @@ struct search {
 	size_t n;
 };
 
-static int note_leaving(void *userdata, const struct row *row)
+static int note_leaving(void *userdata, const struct server_row *row)
 {
 	struct search *search = userdata;
 	_cleanup_free_ char *key =
-		plan_server_key(row->values[COLUMN_BACKEND], row->values[COLUMN_SERVER]);
+		plan_server_key(row->values[SERVER_BACKEND], row->values[SERVER_NAME]);
 	const struct wanted_section *section = find_section(search->wanted, row);
 	struct plan_leaving *grown;
 	bool http;
@@ -355,7 +239,7 @@ static int note_leaving(void *userdata, const struct row *row)
 	if (!key)
 		return -ENOMEM;
 	if (!section || find_server(search->wanted, key) ||
-		(number(row, COLUMN_ADMIN) & ADMIN_MAINTENANCE) == 0)
+		(server_row_number(row, SERVER_ADMIN) & SERVER_ADMIN_MAINTENANCE) == 0)
 		return 0;
 	grown = reallocarray(search->leaving, search->n + 1, sizeof(*grown));
 	if (!grown)
@@ -364,8 +248,8 @@ static int note_leaving(void *userdata, const struct row *row)
 	http = plan_is_http(&search->wanted->cfg,
 		&search->wanted->cfg.sections[section - search->wanted->sections]);
 	grown[search->n] = (struct plan_leaving){
-		.backend = strdup(row->values[COLUMN_BACKEND]),
-		.server = strdup(row->values[COLUMN_SERVER]),
+		.backend = strdup(row->values[SERVER_BACKEND]),
+		.server = strdup(row->values[SERVER_NAME]),
 		.keep = plan_must_keep(search->can, http),
 	};
 	search->n++;
@@ -391,7 +275,7 @@ int plan_find_leaving(const char *wanted_text, size_t wanted_length, const char 
 	r = read_wanted(wanted_text, wanted_length, NULL, &wanted, err);
 	if (r < 0)
 		return r;
-	r = each_row(servers_state, note_leaving, &search);
+	r = servers_state_each(servers_state, note_leaving, &search);
 	if (r < 0) {
 		plan_leaving_free(search.leaving, search.n);
 		return state_error(err, r);
@@ -423,7 +307,7 @@ static int differs(struct comparison *comparison, const char *format, ...)
 }
 
 static int compare_place(
-	struct comparison *comparison, const struct row *row, const struct plan_server *server)
+	struct comparison *comparison, const struct server_row *row, const struct plan_server *server)
 {
 	const char *check_address = server->options[PLAN_SERVER_ADDR],
 		   *check_port = server->options[PLAN_SERVER_PORT];
@@ -432,63 +316,63 @@ static int compare_place(
 	char ip[INET6_ADDRSTRLEN];
 
 	if (plan_server_address(server, &address) &&
-		(!streq(is[COLUMN_ADDRESS], address.ip) ||
-			number(row, COLUMN_PORT) != address.port))
+		(!streq(is[SERVER_ADDRESS], address.ip) ||
+			server_row_number(row, SERVER_PORT) != address.port))
 		return differs(comparison, "server %s/%s is at %s port %s, not %s port %u",
-			is[COLUMN_BACKEND], is[COLUMN_SERVER], is[COLUMN_ADDRESS], is[COLUMN_PORT],
+			is[SERVER_BACKEND], is[SERVER_NAME], is[SERVER_ADDRESS], is[SERVER_PORT],
 			address.ip, address.port);
 	if (server->options[PLAN_SERVER_CHECK] &&
-		!streq(is[COLUMN_CHECK_PORT], check_port ? check_port : "0"))
+		!streq(is[SERVER_CHECK_PORT], check_port ? check_port : "0"))
 		return differs(comparison, "server %s/%s is checked at port %s, not %s",
-			is[COLUMN_BACKEND], is[COLUMN_SERVER], is[COLUMN_CHECK_PORT],
+			is[SERVER_BACKEND], is[SERVER_NAME], is[SERVER_CHECK_PORT],
 			check_port ? check_port : "0");
 	if (server->options[PLAN_SERVER_CHECK] &&
 		(!check_address || plan_server_ip(check_address, ip)) &&
-		!plan_server_is_same_ip(is[COLUMN_CHECK_ADDRESS], check_address))
+		!plan_server_is_same_ip(is[SERVER_CHECK_ADDRESS], check_address))
 		return differs(comparison, "server %s/%s is checked at %s, not %s",
-			is[COLUMN_BACKEND], is[COLUMN_SERVER], is[COLUMN_CHECK_ADDRESS],
+			is[SERVER_BACKEND], is[SERVER_NAME], is[SERVER_CHECK_ADDRESS],
 			check_address ? check_address : "-");
 	return 0;
 }
 
 /* An agent-check changes weights and states on its own. */
 static int compare_service(
-	struct comparison *comparison, const struct row *row, const struct plan_server *server)
+	struct comparison *comparison, const struct server_row *row, const struct plan_server *server)
 {
 	const char *const *is = row->values;
 	const char *id = server->options[PLAN_SERVER_ID];
-	int64_t admin = number(row, COLUMN_ADMIN);
-	bool maintenance = (admin & ADMIN_MAINTENANCE) != 0,
+	int64_t admin = server_row_number(row, SERVER_ADMIN);
+	bool maintenance = (admin & SERVER_ADMIN_MAINTENANCE) != 0,
 	     wanted = server->options[PLAN_SERVER_DISABLED];
-	bool tls = number(row, COLUMN_SSL) == 1;
+	bool tls = server_row_number(row, SERVER_SSL) == 1;
 
-	if (id && !streq(is[COLUMN_ID], id))
-		return differs(comparison, "server %s/%s has the id %s, not %s", is[COLUMN_BACKEND],
-			is[COLUMN_SERVER], is[COLUMN_ID], id);
+	if (id && !streq(is[SERVER_ID], id))
+		return differs(comparison, "server %s/%s has the id %s, not %s", is[SERVER_BACKEND],
+			is[SERVER_NAME], is[SERVER_ID], id);
 	if (tls != (server->options[PLAN_SERVER_SSL] != NULL))
-		return differs(comparison, "server %s/%s is spoken to %s TLS", is[COLUMN_BACKEND],
-			is[COLUMN_SERVER], tls ? "over" : "without");
+		return differs(comparison, "server %s/%s is spoken to %s TLS", is[SERVER_BACKEND],
+			is[SERVER_NAME], tls ? "over" : "without");
 	if (server->options[PLAN_SERVER_AGENT_CHECK] || server->options[PLAN_SERVER_TRACK])
 		return 0;
 	if (admin < 0 || maintenance != wanted)
-		return differs(comparison, "server %s/%s is%s in maintenance", is[COLUMN_BACKEND],
-			is[COLUMN_SERVER], maintenance ? "" : " not");
-	if (!maintenance && (admin & ADMIN_DRAIN) != 0)
-		return differs(comparison, "server %s/%s is drained", is[COLUMN_BACKEND],
-			is[COLUMN_SERVER]);
+		return differs(comparison, "server %s/%s is%s in maintenance", is[SERVER_BACKEND],
+			is[SERVER_NAME], maintenance ? "" : " not");
+	if (!maintenance && (admin & SERVER_ADMIN_DRAIN) != 0)
+		return differs(comparison, "server %s/%s is drained", is[SERVER_BACKEND],
+			is[SERVER_NAME]);
 	if (plan_server_weight(server) >= 0 &&
-		number(row, COLUMN_WEIGHT) != plan_server_weight(server))
+		server_row_number(row, SERVER_WEIGHT) != plan_server_weight(server))
 		return differs(comparison, "server %s/%s has the weight %s, not %d",
-			is[COLUMN_BACKEND], is[COLUMN_SERVER], is[COLUMN_WEIGHT],
+			is[SERVER_BACKEND], is[SERVER_NAME], is[SERVER_WEIGHT],
 			plan_server_weight(server));
 	return 0;
 }
 
-static int compare_row(void *userdata, const struct row *row)
+static int compare_row(void *userdata, const struct server_row *row)
 {
 	struct comparison *comparison = userdata;
 	_cleanup_free_ char *key =
-		plan_server_key(row->values[COLUMN_BACKEND], row->values[COLUMN_SERVER]);
+		plan_server_key(row->values[SERVER_BACKEND], row->values[SERVER_NAME]);
 	const struct wanted_section *section = find_section(comparison->wanted, row);
 	struct wanted_server *found;
 	struct plan_server server;
@@ -501,10 +385,10 @@ static int compare_row(void *userdata, const struct row *row)
 	found = find_server(comparison->wanted, key);
 	if (!found) {
 		if (json_object_get(comparison->leaving, key) &&
-			(number(row, COLUMN_ADMIN) & ADMIN_MAINTENANCE) != 0)
+			(server_row_number(row, SERVER_ADMIN) & SERVER_ADMIN_MAINTENANCE) != 0)
 			return 0;
-		return differs(comparison, "server %s/%s is there", row->values[COLUMN_BACKEND],
-			row->values[COLUMN_SERVER]);
+		return differs(comparison, "server %s/%s is there", row->values[SERVER_BACKEND],
+			row->values[SERVER_NAME]);
 	}
 	found->seen = true;
 	server = section->defaults;
@@ -518,7 +402,7 @@ static int compare_row(void *userdata, const struct row *row)
 static int compare_all(struct comparison *comparison, const char *servers_state)
 {
 	const struct wanted *wanted = comparison->wanted;
-	int r = each_row(servers_state, compare_row, comparison);
+	int r = servers_state_each(servers_state, compare_row, comparison);
 
 	for (size_t i = 0; r == 0 && i < wanted->n_servers; i++)
 		if (!wanted->servers[i].seen && !wanted->sections[wanted->servers[i].section].odd)

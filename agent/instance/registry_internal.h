@@ -2,7 +2,7 @@
 #pragma once
 
 /*
- * Between registry.c and certificates.c.
+ * Between registry.c, registry_conflicts.c and certificates.c.
  */
 
 #include <pthread.h>
@@ -23,3 +23,7 @@ struct registry {
 	struct entry *entries; /* in the order of ids */
 	size_t n_entries;
 };
+
+/* Whether "lb" refers to what is there, and has its ports and ids to itself: ERROR_INVALID, ERROR_CONFLICT. Called with the
+ * lock held: what is referred to cannot be removed from here on (certificates.h). */
+int registry_check_conflicts(const struct registry *registry, const struct load_balancer *lb, struct error *err);
