@@ -123,11 +123,9 @@ static int send_all(int fd, const char *data, size_t length, int64_t deadline)
 	return 0;
 }
 
-/* Appends what has come, or waits for it. Returns its length, 0 at the end. */
-static ssize_t receive_some(int fd, int64_t deadline, struct text *reply)
+/* What has come, or waits for it. Returns its length, 0 at the end. */
+static ssize_t receive_chunk(int fd, int64_t deadline, char chunk[READ_CHUNK])
 {
-	char chunk[READ_CHUNK];
-
 	for (;;) {
 		ssize_t n;
 		int r;
@@ -135,27 +133,52 @@ static ssize_t receive_some(int fd, int64_t deadline, struct text *reply)
 		r = wait_for(fd, POLLIN, deadline);
 		if (r < 0)
 			return r;
-		n = recv(fd, chunk, sizeof(chunk), 0);
-		if (n < 0 && (errno == EINTR || errno == EAGAIN))
-			continue;
-		if (n < 0)
+		n = recv(fd, chunk, READ_CHUNK, 0);
+		if (n >= 0)
+			return n;
+		if (errno != EINTR && errno != EAGAIN)
 			return -errno;
-		if (n == 0)
-			return 0;
-		if (reply->length + (size_t)n > RUNTIME_REPLY_LIMIT)
-			return -EFBIG;
-		text_append_bytes(reply, chunk, (size_t)n);
-		return reply->failed ? -ENOMEM : n;
 	}
 }
 
-static int receive_all(int fd, int64_t deadline, struct text *reply)
+static int append(void *userdata, const char *bytes, size_t length, struct error *err _unused_)
 {
+	struct text *reply = userdata;
+
+	text_append_bytes(reply, bytes, length);
+	return reply->failed ? -ENOMEM : 0;
+}
+
+static ssize_t receive_some(int fd, int64_t deadline, struct text *reply)
+{
+	char chunk[READ_CHUNK];
+	ssize_t n = receive_chunk(fd, deadline, chunk);
+	int r;
+
+	if (n <= 0)
+		return n;
+	if (reply->length + (size_t)n > RUNTIME_REPLY_LIMIT)
+		return -EFBIG;
+	r = append(reply, chunk, (size_t)n, NULL);
+	return r < 0 ? r : n;
+}
+
+static int receive_all(int fd, int64_t deadline, runtime_take take, void *userdata, struct error *err)
+{
+	char chunk[READ_CHUNK];
+	size_t total = 0;
 	ssize_t n;
 
-	do
-		n = receive_some(fd, deadline, reply);
-	while (n > 0);
+	while ((n = receive_chunk(fd, deadline, chunk)) > 0) {
+		int r;
+
+		total += (size_t)n;
+		if (total > RUNTIME_REPLY_LIMIT)
+			return -EFBIG;
+		r = take(userdata, chunk, (size_t)n, err);
+		if (r < 0)
+			return r;
+	}
 	return (int)n;
 }
 
@@ -195,9 +218,10 @@ static int command_text(const char *command, struct text *ret, struct error *err
 }
 
 static int exchange(const char *socket_path, const char *command, bool half_close, int timeout_ms,
-	char **ret_reply, size_t *ret_length, struct error *err)
+	runtime_take take, void *userdata, struct error *err)
 {
-	_cleanup_text_ struct text request = TEXT_INIT, reply = TEXT_INIT;
+	_cleanup_text_ struct text request = TEXT_INIT;
+	_cleanup_error_ struct error reason = ERROR_INIT;
 	int64_t deadline = process_now_ms() + timeout_ms;
 	_cleanup_close_ int fd = -1;
 	int r;
@@ -215,24 +239,44 @@ static int exchange(const char *socket_path, const char *command, bool half_clos
 		r = -errno;
 	if (r < 0)
 		return error_set_errno(err, r, "writing to HAProxy at %s", socket_path);
-	r = receive_all(fd, deadline, &reply);
-	if (r == 0)
-		r = text_finish(&reply, ret_reply, ret_length);
+	r = receive_all(fd, deadline, take, userdata, &reason);
+	if (r < 0 && reason.message && err) {
+		*err = reason;
+		reason = ERROR_INIT;
+		return r;
+	}
+	return r < 0 ? error_set_errno(err, r, "reading from HAProxy at %s", socket_path) : 0;
+}
+
+static int exchange_text(const char *socket_path, const char *command, bool half_close, int timeout_ms,
+	char **ret_reply, size_t *ret_length, struct error *err)
+{
+	_cleanup_text_ struct text reply = TEXT_INIT;
+	int r;
+
+	r = exchange(socket_path, command, half_close, timeout_ms, append, &reply, err);
 	if (r < 0)
-		return error_set_errno(err, r, "reading from HAProxy at %s", socket_path);
-	return 0;
+		return r;
+	r = text_finish(&reply, ret_reply, ret_length);
+	return r < 0 ? error_set_errno(err, r, "reading from HAProxy at %s", socket_path) : 0;
 }
 
 int runtime_command(const char *socket_path, const char *command, int timeout_ms, char **ret_reply,
 	size_t *ret_length, struct error *err)
 {
-	return exchange(socket_path, command, false, timeout_ms, ret_reply, ret_length, err);
+	return exchange_text(socket_path, command, false, timeout_ms, ret_reply, ret_length, err);
+}
+
+int runtime_command_pieces(const char *socket_path, const char *command, int timeout_ms, runtime_take take, void *userdata,
+	struct error *err)
+{
+	return exchange(socket_path, command, false, timeout_ms, take, userdata, err);
 }
 
 int runtime_master_command(const char *master_socket, const char *command, int timeout_ms,
 	char **ret_reply, size_t *ret_length, struct error *err)
 {
-	return exchange(master_socket, command, true, timeout_ms, ret_reply, ret_length, err);
+	return exchange_text(master_socket, command, true, timeout_ms, ret_reply, ret_length, err);
 }
 
 struct runtime_session {

@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "agent/base/arena.h"
 #include "agent/base/error.h"
 
 enum stats_kind {
@@ -35,14 +36,23 @@ struct stats_row {
 };
 
 struct stats_table {
-	struct stats_row *rows; /* in HAProxy's order; strings point into storage */
+	struct stats_row *rows; /* in HAProxy's order; a string that is the former row's, too, is the same pointer */
 	size_t n_rows;
-	char *storage;
+	struct arena strings;
 };
 
-/* Takes "csv" (malloc'ed; owned by the table or freed on failure). Missing columns and rows that
- * are cut short are errors (ERROR_INTERNAL with a line number), but "req_tot"; missing numbers count as
- * 0. */
-int stats_parse(char *csv, size_t length, struct stats_table *ret, struct error *err);
+/* Missing columns and rows that are cut short are errors (ERROR_INTERNAL with a line number), but "req_tot"; missing
+ * numbers count as 0. */
+int stats_parse(const char *csv, size_t length, struct stats_table *ret, struct error *err);
 void stats_done(struct stats_table *table);
 #define _cleanup_stats_ _cleanup_(stats_done)
+
+/* The same of a reply that comes in pieces: it has a quarter of a kilobyte for each server, of which little is kept. */
+struct stats_reader;
+
+int stats_reader_new(struct stats_reader **ret);
+void stats_reader_free(struct stats_reader *reader);
+DEFINE_CLEANUP(struct stats_reader *, stats_reader_free);
+/* After a failure the reader is of no use any more. */
+int stats_reader_feed(struct stats_reader *reader, const char *bytes, size_t length, struct error *err);
+int stats_reader_finish(struct stats_reader *reader, struct stats_table *ret, struct error *err);

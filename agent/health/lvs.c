@@ -188,7 +188,7 @@ int lvs_take(const struct lvs_source *source, struct lvs_sample *ret, struct err
 	return judge_now(source, &config, ret, err);
 }
 
-static int copy_members(const struct lvs_sample *sample, struct pool_health *pool)
+static int copy_members(const struct lvs_sample *sample, struct arena *strings, struct pool_health *pool)
 {
 	pool->members = calloc(sample->n_members + 1, sizeof(*pool->members));
 	if (!pool->members)
@@ -196,10 +196,10 @@ static int copy_members(const struct lvs_sample *sample, struct pool_health *poo
 	for (size_t i = 0; i < sample->n_members; i++) {
 		struct member_health *member = &pool->members[pool->n_members++];
 
-		member->id = strdup(sample->members[i].id);
-		member->status = strdup(sample->members[i].status);
-		member->reason = strdup("");
-		if (!member->id || !member->status || !member->reason)
+		member->id = arena_string(strings, sample->members[i].id);
+		member->status = arena_string(strings, sample->members[i].status);
+		member->reason = "";
+		if (!member->id || !member->status)
 			return -ENOMEM;
 	}
 	return 0;
@@ -214,19 +214,19 @@ static int fill_snapshot(const struct lvs_sample *sample, struct health_snapshot
 	if (!sample->config.listener_enabled)
 		return 0;
 	snapshot->n_listeners = 1;
-	snapshot->listeners[0].id = strdup(sample->config.listener_id);
-	snapshot->listeners[0].status = strdup("OPEN");
+	snapshot->listeners[0].id = arena_string(&snapshot->strings, sample->config.listener_id);
+	snapshot->listeners[0].status = arena_string(&snapshot->strings, "OPEN");
 	snapshot->listeners[0].current_connections = (int64_t)sample->active_connections;
 	if (!snapshot->listeners[0].id || !snapshot->listeners[0].status)
 		return -ENOMEM;
 	if (!sample->has_pool)
 		return 0;
 	snapshot->n_pools = 1;
-	snapshot->pools[0].key = strdup(sample->config.pool_id);
-	snapshot->pools[0].status = strdup(sample->pool_status);
+	snapshot->pools[0].key = arena_string(&snapshot->strings, sample->config.pool_id);
+	snapshot->pools[0].status = arena_string(&snapshot->strings, sample->pool_status);
 	if (!snapshot->pools[0].key || !snapshot->pools[0].status)
 		return -ENOMEM;
-	return copy_members(sample, &snapshot->pools[0]);
+	return copy_members(sample, &snapshot->strings, &snapshot->pools[0]);
 }
 
 int lvs_snapshot(const struct lvs_sample *sample, const char *target_id, struct health_snapshot **ret, struct error *err)

@@ -39,6 +39,7 @@ static void write_listener(struct text *text, const char *lb_id, const struct li
 
 static void write_pool(struct text *text, const struct pool_health *pool)
 {
+	const char *status = NULL, *word = NULL;
 	bool first = true;
 
 	text_append(text, "{\"status\":");
@@ -46,7 +47,11 @@ static void write_pool(struct text *text, const struct pool_health *pool)
 	text_append(text, ",\"members\":{");
 	for (size_t i = 0; i < pool->n_members; i++) {
 		write_name(text, pool->members[i].id, &first);
-		json_write_string(text, member_status_word(pool->members[i].status));
+		if (pool->members[i].status != status) {
+			status = pool->members[i].status;
+			word = member_status_word(status);
+		}
+		json_write_string(text, word);
 	}
 	text_append(text, "}}");
 }

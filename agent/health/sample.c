@@ -8,6 +8,8 @@
 #include "agent/base/text.h"
 #include "agent/haproxy/runtime.h"
 
+enum { INFO_LIMIT = 64 * 1024 /* "show info" is some 2 KiB */ };
+
 void sample_done(struct haproxy_sample *sample)
 {
 	for (size_t i = 0; i < sample->n_workers; i++)
@@ -56,33 +58,70 @@ static int parse_pid(const char *info, pid_t *ret)
 	return 0;
 }
 
+/* The answers to "show info" and "show stat", one behind the other. */
+struct current_reply {
+	struct text info;
+	struct stats_reader *stats; /* NULL until they begin */
+};
+
+static void current_reply_done(struct current_reply *reply)
+{
+	text_done(&reply->info);
+	stats_reader_free(reply->stats);
+}
+
+static int no_statistics(struct error *err)
+{
+	return error_set(err, ERROR_INTERNAL, NULL, "HAProxy's statistics cannot be read");
+}
+
+static int take_piece(void *userdata, const char *bytes, size_t length, struct error *err)
+{
+	static const char header[] = "\n# pxname,";
+	struct current_reply *reply = userdata;
+	size_t begin;
+	char *csv;
+	int r;
+
+	if (reply->stats)
+		return stats_reader_feed(reply->stats, bytes, length, err);
+	if (reply->info.length > INFO_LIMIT)
+		return no_statistics(err);
+	text_append_bytes(&reply->info, bytes, length);
+	if (reply->info.failed)
+		return -ENOMEM;
+	csv = strstr(reply->info.data, header);
+	if (!csv)
+		return 0;
+	r = stats_reader_new(&reply->stats);
+	if (r < 0)
+		return r;
+	begin = (size_t)(csv - reply->info.data) + 1;
+	r = stats_reader_feed(reply->stats, reply->info.data + begin, reply->info.length - begin, err);
+	text_truncate(&reply->info, begin - 1);
+	return r;
+}
+
 /* Both questions on one connection, so that one and the same worker answers them. */
 static int ask_current(
 	const char *socket_path, int timeout_ms, struct haproxy_sample *sample, struct error *err)
 {
-	static const char header[] = "\n# pxname,";
-	_cleanup_free_ char *reply = NULL;
+	_cleanup_(current_reply_done) struct current_reply reply = {.info = TEXT_INIT};
 	struct worker_sample *worker;
-	size_t length, skipped;
-	char *csv;
 	pid_t pid;
 	int r;
 
-	r = runtime_command(socket_path, "show info;show stat", timeout_ms, &reply, &length, err);
+	r = runtime_command_pieces(socket_path, "show info;show stat", timeout_ms, take_piece, &reply, err);
 	if (r < 0)
 		return r;
-	csv = strstr(reply, header);
-	if (!csv)
-		return error_set(err, ERROR_INTERNAL, NULL, "HAProxy's statistics cannot be read");
-	*csv++ = '\0'; /* ends the answer to "show info" */
-	if (parse_pid(reply, &pid) < 0)
+	if (!reply.stats)
+		return no_statistics(err);
+	if (parse_pid(text_peek(&reply.info), &pid) < 0)
 		return error_set(err, ERROR_INTERNAL, NULL, "HAProxy does not say its pid");
 	r = add_worker(sample, pid, &worker);
 	if (r < 0)
 		return error_set_errno(err, r, "HAProxy's statistics");
-	skipped = (size_t)(csv - reply);
-	memmove(reply, csv, length - skipped + 1);
-	return stats_parse(TAKE_PTR(reply), length - skipped, &worker->stats, err);
+	return stats_reader_finish(reply.stats, &worker->stats, err);
 }
 
 /* Only frontends (type 1), whose counters are what an old worker still adds, and servers (4) where
@@ -100,7 +139,7 @@ static int ask_old(const char *master_socket, int types, struct worker_sample *w
 	r = runtime_master_command(master_socket, command, timeout_ms, &reply, &length, NULL);
 	if (r < 0)
 		return r;
-	return stats_parse(TAKE_PTR(reply), length, &worker->stats, NULL);
+	return stats_parse(reply, length, &worker->stats, NULL);
 }
 
 /* HAProxy has answered already: what else it does not say is no reason to doubt that it serves. */

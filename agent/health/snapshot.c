@@ -10,22 +10,22 @@
 /* HAProxy's configuration manual, 2.2: what a proxy or server name is made of. */
 #define NAME_CHARACTERS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.:"
 
-/* Words of a checked server may be in HAProxy's: only printable ASCII leaves here, so that it can
+/* Words of a checked server may be in HAProxy's: only printable ASCII gets here, so that it can
  * be JSON. */
-static void make_printable(char *string)
+static const char *copy_printable(struct arena *strings, const char *string)
 {
-	for (char *c = string; *c; c++)
+	size_t length = strlen(string), plain = 0;
+	_cleanup_free_ char *changed = NULL;
+
+	while (string[plain] >= 0x20 && string[plain] <= 0x7e)
+		plain++;
+	if (plain == length)
+		return arena_copy(strings, string, length);
+	changed = strdup(string);
+	for (char *c = changed; c && *c; c++)
 		if ((unsigned char)*c < 0x20 || (unsigned char)*c > 0x7e)
 			*c = '?';
-}
-
-static char *copy_printable(const char *string)
-{
-	char *copy = strdup(string);
-
-	if (copy)
-		make_printable(copy);
-	return copy;
+	return changed ? arena_copy(strings, changed, length) : NULL;
 }
 
 bool snapshot_leaves_out(const char *proxy)
@@ -64,26 +64,39 @@ const char *member_status_word(const char *status)
 	return status;
 }
 
-static int member_from_row(const struct stats_row *row, struct member_health *ret)
+static const char *status_of(const struct stats_row *row)
+{
+	/* Some versions of HAProxy call a server UP that is drained by its weight. */
+	return row->weight == 0 && streq(member_status_word(row->status), "UP") ? "DRAIN" : row->status;
+}
+
+static const char *reason_of(struct arena *strings, const struct stats_row *row)
 {
 	const char *check = text_after_prefix(row->check_status, "* "); /* a check is under way */
-	const char *status = row->status;
+	_cleanup_free_ char *both = NULL;
 
 	if (!check)
 		check = row->check_status;
-	/* Some versions of HAProxy call a server UP that is drained by its weight. */
-	if (row->weight == 0 && streq(member_status_word(status), "UP"))
-		status = "DRAIN";
-
-	ret->id = copy_printable(row->name);
-	ret->status = copy_printable(status);
-	if (!*check || !*row->last_check) {
-		ret->reason = copy_printable(*check ? check : row->last_check);
-	} else if (asprintf(&ret->reason, "%s: %s", check, row->last_check) < 0) {
-		ret->reason = NULL;
-	} else {
-		make_printable(ret->reason);
+	if (!*check || !*row->last_check)
+		return copy_printable(strings, *check ? check : row->last_check);
+	if (asprintf(&both, "%s: %s", check, row->last_check) < 0) {
+		both = NULL; /* asprintf(3) leaves it undefined */
+		return NULL;
 	}
+	return copy_printable(strings, both);
+}
+
+/* Nearly all members are in the state of the one before: what HAProxy's rows share, they share, too. */
+static int member_from_row(struct arena *strings, const struct stats_row *row, const struct stats_row *former,
+	const struct member_health *former_member, struct member_health *ret)
+{
+	bool same_status = former_member && former->status == row->status && (former->weight == 0) == (row->weight == 0);
+	bool same_reason = former_member && former->check_status == row->check_status &&
+			   former->last_check == row->last_check;
+
+	ret->id = copy_printable(strings, row->name);
+	ret->status = same_status ? former_member->status : copy_printable(strings, status_of(row));
+	ret->reason = same_reason ? former_member->reason : reason_of(strings, row);
 	return ret->id && ret->status && ret->reason ? 0 : -ENOMEM;
 }
 
@@ -91,10 +104,29 @@ static int add_listener(struct health_snapshot *snapshot, const struct stats_row
 {
 	struct listener_health *listener = &snapshot->listeners[snapshot->n_listeners++];
 
-	listener->id = strdup(row->proxy);
-	listener->status = copy_printable(row->status);
+	listener->id = arena_string(&snapshot->strings, row->proxy);
+	listener->status = copy_printable(&snapshot->strings, row->status);
 	listener->current_connections = row->current_sessions > 0 ? row->current_sessions : 0;
 	return listener->id && listener->status ? 0 : -ENOMEM;
+}
+
+static int add_members(struct arena *strings, struct pool_health *pool, const struct stats_row *rows, size_t n)
+{
+	const struct stats_row *former = NULL;
+	int r;
+
+	for (size_t i = 0; i < n; i++) {
+		struct member_health *member = &pool->members[pool->n_members];
+
+		if (rows[i].kind != STATS_SERVER)
+			continue;
+		r = member_from_row(strings, &rows[i], former, former ? member - 1 : NULL, member);
+		if (r < 0)
+			return r;
+		former = &rows[i];
+		pool->n_members++;
+	}
+	return 0;
 }
 
 static int add_pool(
@@ -102,27 +134,18 @@ static int add_pool(
 {
 	struct pool_health *pool = &snapshot->pools[snapshot->n_pools++];
 	const char *status = "";
-	int r;
 
-	pool->key = strdup(rows[0].proxy);
-	if (!pool->key)
-		return -ENOMEM;
-	if (n_servers > 0) {
-		pool->members = calloc(n_servers, sizeof(*pool->members));
-		if (!pool->members)
-			return -ENOMEM;
-	}
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i < n; i++)
 		if (rows[i].kind == STATS_BACKEND)
 			status = rows[i].status;
-		if (rows[i].kind != STATS_SERVER)
-			continue;
-		r = member_from_row(&rows[i], &pool->members[pool->n_members++]);
-		if (r < 0)
-			return r;
-	}
-	pool->status = copy_printable(status);
-	return pool->status ? 0 : -ENOMEM;
+	pool->key = arena_string(&snapshot->strings, rows[0].proxy);
+	pool->status = copy_printable(&snapshot->strings, status);
+	if (!pool->key || !pool->status)
+		return -ENOMEM;
+	if (n_servers == 0)
+		return 0;
+	pool->members = calloc(n_servers, sizeof(*pool->members));
+	return pool->members ? add_members(&snapshot->strings, pool, rows, n) : -ENOMEM;
 }
 
 /* The rows of one proxy: HAProxy writes its frontend, its servers, its backend. */
@@ -153,7 +176,8 @@ static size_t proxy_rows(const struct stats_table *stats, size_t first)
 {
 	size_t end = first + 1;
 
-	while (end < stats->n_rows && streq(stats->rows[end].proxy, stats->rows[first].proxy))
+	while (end < stats->n_rows && (stats->rows[end].proxy == stats->rows[first].proxy ||
+					      streq(stats->rows[end].proxy, stats->rows[first].proxy)))
 		end++;
 	return end - first;
 }
@@ -205,30 +229,36 @@ int snapshot_from_stats(const char *lb_id, const struct stats_table *stats,
 	return 0;
 }
 
-static int copy_pool(const struct pool_health *from, struct pool_health *to)
+static int copy_members(struct arena *strings, const struct pool_health *from, struct pool_health *to)
 {
-	to->key = strdup(from->key);
-	to->status = strdup(from->status);
+	const struct member_health *former = NULL;
+
+	for (; to->n_members < from->n_members; to->n_members++) {
+		const struct member_health *source = &from->members[to->n_members];
+		struct member_health *copy = &to->members[to->n_members];
+
+		copy->id = arena_string(strings, source->id);
+		copy->status = former && former->status == source->status ? copy[-1].status
+									   : arena_string(strings, source->status);
+		copy->reason = former && former->reason == source->reason ? copy[-1].reason
+									   : arena_string(strings, source->reason);
+		if (!copy->id || !copy->status || !copy->reason)
+			return -ENOMEM;
+		former = source;
+	}
+	return 0;
+}
+
+static int copy_pool(struct arena *strings, const struct pool_health *from, struct pool_health *to)
+{
+	to->key = arena_string(strings, from->key);
+	to->status = arena_string(strings, from->status);
 	if (!to->key || !to->status)
 		return -ENOMEM;
 	if (from->n_members == 0)
 		return 0;
 	to->members = calloc(from->n_members, sizeof(*to->members));
-	if (!to->members)
-		return -ENOMEM;
-	for (; to->n_members < from->n_members; to->n_members++) {
-		const struct member_health *source = &from->members[to->n_members];
-		struct member_health *copy = &to->members[to->n_members];
-
-		copy->id = strdup(source->id);
-		copy->status = strdup(source->status);
-		copy->reason = strdup(source->reason);
-		if (!copy->id || !copy->status || !copy->reason) {
-			to->n_members++;
-			return -ENOMEM;
-		}
-	}
-	return 0;
+	return to->members ? copy_members(strings, from, to) : -ENOMEM;
 }
 
 int snapshot_copy(const struct health_snapshot *snapshot, struct health_snapshot **ret)
@@ -246,25 +276,18 @@ int snapshot_copy(const struct health_snapshot *snapshot, struct health_snapshot
 		struct listener_health *listener = &copy->listeners[copy->n_listeners++];
 
 		*listener = snapshot->listeners[i];
-		listener->id = strdup(snapshot->listeners[i].id);
-		listener->status = strdup(snapshot->listeners[i].status);
+		listener->id = arena_string(&copy->strings, snapshot->listeners[i].id);
+		listener->status = arena_string(&copy->strings, snapshot->listeners[i].status);
 		if (!listener->id || !listener->status)
 			return -ENOMEM;
 	}
 	for (size_t i = 0; i < snapshot->n_pools; i++) {
-		r = copy_pool(&snapshot->pools[i], &copy->pools[copy->n_pools++]);
+		r = copy_pool(&copy->strings, &snapshot->pools[i], &copy->pools[copy->n_pools++]);
 		if (r < 0)
 			return r;
 	}
 	*ret = TAKE_PTR(copy);
 	return 0;
-}
-
-static void member_done(struct member_health *member)
-{
-	free(member->id);
-	free(member->status);
-	free(member->reason);
 }
 
 /* The last one first: what was added last stands last in HAProxy's answer, too. */
@@ -275,7 +298,6 @@ static void remove_member(struct pool_health *pool, const char *id)
 
 		if (!streq(member->id, id))
 			continue;
-		member_done(member);
 		memmove(member, member + 1, (pool->n_members - i) * sizeof(*member));
 		pool->n_members--;
 		return;
@@ -295,19 +317,9 @@ void snapshot_free(struct health_snapshot *snapshot)
 {
 	if (!snapshot)
 		return;
-	for (size_t i = 0; i < snapshot->n_listeners; i++) {
-		free(snapshot->listeners[i].id);
-		free(snapshot->listeners[i].status);
-	}
-	for (size_t i = 0; i < snapshot->n_pools; i++) {
-		struct pool_health *pool = &snapshot->pools[i];
-
-		for (size_t j = 0; j < pool->n_members; j++)
-			member_done(&pool->members[j]);
-		free(pool->members);
-		free(pool->key);
-		free(pool->status);
-	}
+	for (size_t i = 0; i < snapshot->n_pools; i++)
+		free(snapshot->pools[i].members);
+	arena_done(&snapshot->strings);
 	free(snapshot->listeners);
 	free(snapshot->pools);
 	free(snapshot);
@@ -340,6 +352,7 @@ int snapshot_append(struct health_snapshot *into, struct health_snapshot *from)
 	for (size_t i = 0; i < from->n_pools; i++)
 		pools[into->n_pools++] = from->pools[i];
 	from->n_listeners = from->n_pools = 0;
+	arena_join(&into->strings, &from->strings);
 	return 0;
 }
 

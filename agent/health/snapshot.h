@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "agent/base/arena.h"
 #include "agent/base/error.h"
 #include "agent/haproxy/plan.h"
 #include "agent/haproxy/stats.h"
@@ -23,22 +24,22 @@ struct listener_totals {
 };
 
 struct listener_health {
-	char *id;                    /* frontend name */
-	char *status;                /* "OPEN", "FULL", … as HAProxy says */
+	const char *id;              /* frontend name */
+	const char *status;          /* "OPEN", "FULL", … as HAProxy says */
 	int64_t current_connections; /* over all workers */
 	struct listener_totals totals;
 };
 
 struct member_health {
-	char *id;
-	char *status; /* "UP", "DOWN 1/2", "DRAIN", "MAINT", "no check", …; UP with weight 0 is
-			 DRAIN */
-	char *reason; /* "L4CON: Connection refused", or "" */
+	const char *id;
+	const char *status; /* "UP", "DOWN 1/2", "DRAIN", "MAINT", "no check", …; UP with weight 0 is
+			       DRAIN */
+	const char *reason; /* "L4CON: Connection refused", or "" */
 };
 
 struct pool_health {
-	char *key; /* backend name: "pool_id:listener_id" */
-	char *status;
+	const char *key; /* backend name: "pool_id:listener_id" */
+	const char *status;
 	struct member_health *members;
 	size_t n_members;
 };
@@ -52,6 +53,7 @@ struct health_snapshot {
 	size_t n_listeners;
 	struct pool_health *pools;
 	size_t n_pools;
+	struct arena strings; /* of all that is in it */
 };
 
 /* Proxies that are no listener or pool of a load balancer: with "prometheus" in their name (as

@@ -588,7 +588,7 @@ static void test_folders_of_others(void **state)
 static void assert_status(struct fixture *fixture, const char *member, const char *beginning)
 {
 	_cleanup_stats_ struct stats_table table = {0};
-	char *csv = run_command(fixture, "show stat");
+	_cleanup_free_ char *csv = run_command(fixture, "show stat");
 
 	assert_int_equal(stats_parse(csv, strlen(csv), &table, NULL), 0);
 	for (size_t i = 0; i < table.n_rows; i++)

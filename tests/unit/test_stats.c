@@ -13,14 +13,68 @@
 
 #define HEADER "# pxname,svname,scur,stot,bin,bout,ereq,status,weight,type,check_status,last_chk,\n"
 
+static void assert_same(const struct stats_table *a, const struct stats_table *b)
+{
+	assert_int_equal(a->n_rows, b->n_rows);
+	for (size_t i = 0; i < a->n_rows; i++) {
+		struct stats_row numbers[] = {a->rows[i], b->rows[i]};
+
+		assert_string_equal(a->rows[i].proxy, b->rows[i].proxy);
+		assert_string_equal(a->rows[i].name, b->rows[i].name);
+		assert_string_equal(a->rows[i].status, b->rows[i].status);
+		assert_string_equal(a->rows[i].check_status, b->rows[i].check_status);
+		assert_string_equal(a->rows[i].last_check, b->rows[i].last_check);
+		for (size_t k = 0; k < 2; k++)
+			numbers[k].proxy = numbers[k].name = numbers[k].status = numbers[k].check_status =
+				numbers[k].last_check = NULL;
+		assert_memory_equal(&numbers[0], &numbers[1], sizeof(numbers[0]));
+	}
+}
+
+static int parse_pieces(const char *csv, size_t length, size_t piece, struct stats_table *ret, struct error *err)
+{
+	_cleanup_(stats_reader_freep) struct stats_reader *reader = NULL;
+	int r = 0;
+
+	assert_int_equal(stats_reader_new(&reader), 0);
+	for (size_t at = 0; r == 0 && at < length; at += piece) {
+		size_t n = length - at < piece ? length - at : piece;
+		/* Exactly as long as its content, so that a sanitizer sees one byte too many. */
+		char *copy = malloc(n);
+
+		assert_non_null(copy);
+		memcpy(copy, csv + at, n);
+		r = stats_reader_feed(reader, copy, n, err);
+		free(copy);
+	}
+	return r < 0 ? r : stats_reader_finish(reader, ret, err);
+}
+
+/* As a whole and in pieces: the same table, or the same words. */
 static int parse_bytes(const char *csv, size_t length, struct stats_table *ret, struct error *err)
 {
-	/* Exactly as long as its content, so that a sanitizer sees one byte too many. */
-	char *copy = malloc(length ? length : 1);
+	_cleanup_error_ struct error reason = ERROR_INIT;
+	struct stats_table table = {0};
+	int r = stats_parse(csv, length, &table, &reason);
 
-	assert_non_null(copy);
-	memcpy(copy, csv, length);
-	return stats_parse(copy, length, ret, err);
+	for (size_t piece = 1; piece <= length && piece <= 300; piece = piece < 80 ? piece + 1 : piece * 3) {
+		_cleanup_error_ struct error again = ERROR_INIT;
+		_cleanup_stats_ struct stats_table pieces = {0};
+
+		assert_int_equal(parse_pieces(csv, length, piece, &pieces, &again), r);
+		assert_same(&pieces, &table);
+		if (r < 0)
+			assert_string_equal(error_message(&again), error_message(&reason));
+		if (length > 4000)
+			piece *= 3;
+	}
+	if (r == 0)
+		*ret = table;
+	if (err) {
+		*err = reason;
+		reason = ERROR_INIT;
+	}
+	return r;
 }
 
 static int parse(const char *csv, struct stats_table *ret, struct error *err)
@@ -66,6 +120,8 @@ static void test_rows(void **state)
 	assert_string_equal(t.rows[2].check_status, "L4CON");
 	assert_string_equal(t.rows[2].last_check, "Connection refused at step 1, \"a\"");
 	assert_int_equal(t.rows[3].kind, STATS_BACKEND);
+	/* What rows have in common is kept once. */
+	assert_ptr_equal(t.rows[1].proxy, t.rows[3].proxy);
 }
 
 static void test_no_rows(void **state)
@@ -117,6 +173,17 @@ static void test_numbers(void **state)
 	assert_true(t.rows[0].total_sessions == INT64_MAX);
 	assert_int_equal(t.rows[0].bytes_in, -5);
 	assert_int_equal(t.rows[0].bytes_out, 0);
+	stats_done(&t);
+
+	assert_int_equal(parse(HEADER "a,b,9223372036854775808,-9223372036854775809,-9223372036854775808,+7,"
+				      "99999999999999999999999999999999999999999999999999999999999999999999999,UP,,2,,,\n",
+				 &t, NULL),
+		0);
+	assert_true(t.rows[0].current_sessions == INT64_MAX);
+	assert_true(t.rows[0].total_sessions == INT64_MIN);
+	assert_true(t.rows[0].bytes_in == INT64_MIN);
+	assert_int_equal(t.rows[0].bytes_out, 7);
+	assert_true(t.rows[0].request_errors == INT64_MAX);
 }
 
 static void test_quotes(void **state)
@@ -174,6 +241,9 @@ static void test_broken(void **state)
 		{HEADER "a,b,1,1,1,1,1,UP,,2,,\"x\"y,\n", "line 2: the line is cut short"},
 		{HEADER "a,b,one,1,1,1,1,UP,,2,,,\n", "line 2: \"scur\" is no number"},
 		{HEADER "a,b,1,1,1,1,1,UP,,x,,,\n", "line 2: \"type\" is no number"},
+		{HEADER "a,b,-,1,1,1,1,UP,,2,,,\n", "line 2: \"scur\" is no number"},
+		{HEADER "a,b,1,1 ,1,1,1,UP,,2,,,\n", "line 2: \"stot\" is no number"},
+		{HEADER "a,b,1,1,99999999999999999999x,1,1,UP,,2,,,\n", "line 2: \"bin\" is no number"},
 	};
 	struct stats_table t = {.n_rows = 77};
 
