@@ -22,8 +22,8 @@ int haproxy_end_version(
 int haproxy_check(const char *haproxy_cmd, const char *directory, const char *config, const char *own_config,
 	const char *peer_name, char **ret_verdict, struct error *err);
 
-/* The same in two steps: HAProxy reads meanwhile. With "gate_fd", the reading end of a pipe, it starts at once, which takes it some
- * 25 ms, and reads the two files when the writing end is closed; until then they may be empty. -1: it does not wait. */
+/* The same in two steps: HAProxy reads meanwhile. With "gate_fd", the reading end of a pipe, it starts at once and reads the two
+ * files when the writing end is closed; until then they may be empty. -1: it does not wait. */
 int haproxy_begin_check(const char *haproxy_cmd, const char *directory, const char *config, const char *own_config,
 	const char *peer_name, int gate_fd, struct process_job *ret, struct error *err);
 int haproxy_end_check(const char *haproxy_cmd, struct process_job *job, char **ret_verdict, struct error *err);

@@ -51,6 +51,10 @@ int instance_own_config(struct instance *instance, const struct load_balancer *l
 	text_append(&text, "    mworker-max-reloads 1000\n");
 	/* Where the limit on descriptors cannot be raised, fewer connections are better than none. */
 	text_append(&text, "    no strict-limits\n");
+	/* Nothing that we render makes HAProxy send HTTP requests of its own, as Lua and OCSP updates do. For those it would read all
+	 * of the system's CA certificates, which is a quarter of the time of a check with 10 000 servers. */
+	if (instance->owner == OWNER_DEFINITION && haproxy_version_at_least(&settings->version, 2, 6))
+		text_append(&text, "    httpclient.ssl.verify none\n");
 	if (settings->haproxy_user && instance->owner == OWNER_DEFINITION) /* an uploaded one names its user */
 		text_printf(&text, "    user %s\n", settings->haproxy_user);
 	if (settings->haproxy_group)

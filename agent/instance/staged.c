@@ -12,8 +12,8 @@
  * HAProxy judges a configuration before it gets near the running one: it is written into a folder of its own and read there by
  * a "haproxy -c".
  *
- * Before that one opens its first file it is at work for some 25 ms, with libraries and certificates. For a large configuration it
- * is started before the configuration is made: its first file is a pipe, in which there is nothing, and which we close when the
+ * Before that one opens its first file it is at work for some milliseconds, with its libraries. For a large configuration it is
+ * started before the configuration is made: its first file is a pipe, in which there is nothing, and which we close when the
  * others are in place. Should we die, it is closed as well.
  */
 

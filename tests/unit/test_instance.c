@@ -157,6 +157,8 @@ static void test_limits_of_old_workers(void **state)
 		assert_non_null(strstr(own, rows[i].stop));
 		/* One old worker alone is not ended because of reloads. */
 		assert_non_null(strstr(own, "mworker-max-reloads 1000\n"));
+		assert_int_equal(strstr(own, "httpclient.ssl.verify none\n") != NULL,
+			haproxy_version_at_least(&fixture->settings.version, 2, 6));
 	}
 	before = file_of(fixture, LB_A, "amphorad.cfg");
 	assert_int_equal(try_apply(fixture,
