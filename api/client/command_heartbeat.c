@@ -170,10 +170,10 @@ static int listen_for_heartbeats(struct client *client, const char *key)
 static int check_usage(const struct options *options, size_t n_arguments, struct error *err)
 {
 	if (options->listen && n_arguments > 0)
-		return error_set(err, ERROR_INVALID, NULL, "give a FILE or --listen, not both");
+		return error_set(err, ERROR_INVALID, NULL, "heartbeat takes a FILE or --listen, not both");
 	if (!options->listen && !options->decode)
-		return error_set(
-			err, ERROR_INVALID, NULL, "give --decode or --listen (heartbeat --help)");
+		return error_set(err, ERROR_INVALID, NULL,
+			"heartbeat needs --decode or --listen (amphoractl heartbeat --help)");
 	return 0;
 }
 
