@@ -106,6 +106,19 @@ static bool health_is_stuck(const struct daemon *daemon)
 	return process_now_ms() - health_last_round_ms(daemon->agent->health) > interval_ms + HEALTH_STUCK_MS;
 }
 
+/* Not while something of ours hangs: systemd starts us anew then. */
+static void serve_watchdog(struct daemon *daemon)
+{
+	const char *stuck = health_is_stuck(daemon) ? "the health thread does not"
+		: server_hangs(daemon->server)      ? "the threads that handle requests do not"
+						    : NULL;
+
+	if (stuck)
+		log_error("%s go on: the watchdog is not served", stuck);
+	else
+		sd_notify(0, "WATCHDOG=1");
+}
+
 /* Tells systemd how we are, twice a watchdog period at least. */
 /* The time that it was due at, which sd-event gives, is no time to count from: it begins with 0. */
 static int on_status(sd_event_source *source, uint64_t due_us _unused_, void *userdata)
@@ -117,10 +130,7 @@ static int on_status(sd_event_source *source, uint64_t due_us _unused_, void *us
 	if (daemon->watchdog_us > 0) {
 		if (daemon->watchdog_us / 2 < interval)
 			interval = daemon->watchdog_us / 2;
-		if (health_is_stuck(daemon))
-			log_error("the health thread does not go on: the watchdog is not served");
-		else
-			sd_notify(0, "WATCHDOG=1");
+		serve_watchdog(daemon);
 	}
 	notify_status(daemon);
 	agent_look_after(daemon->agent);

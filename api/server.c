@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "agent/base/log.h"
+#include "agent/base/process.h"
 #include "api/exchange.h"
 #include "api/listen.h"
 #include "api/thread.h"
@@ -244,6 +245,11 @@ void server_stop(struct server *server, int grace_ms)
 		listening_done(&server->doors[i].listening);
 	}
 	server->n_doors = 0;
+}
+
+bool server_hangs(struct server *server)
+{
+	return workers_hang(server->exchanges.workers, process_now_ms());
 }
 
 void server_free(struct server *server)

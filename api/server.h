@@ -20,6 +20,7 @@
  * request. A handshake may take ten seconds, or the idle timeout if that is shorter.
  */
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "agent/base/error.h"
@@ -72,5 +73,7 @@ const char *server_address(const struct server *server, size_t n);
  * sockets that it bound itself. Requests whose handler is not done by then are answered 503; such a
  * handler runs on, and server_free() waits for it, so the agent must outlive that. */
 void server_stop(struct server *server, int grace_ms);
+/* workers_hang() of its threads: the watchdog looks at it. */
+bool server_hangs(struct server *server);
 void server_free(struct server *server);
 DEFINE_CLEANUP(struct server *, server_free);
