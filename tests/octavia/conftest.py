@@ -105,6 +105,12 @@ def control_plane(running_control_plane, request):
 
 
 @pytest.fixture(scope="session")
+def next_version(running_control_plane):
+    """(program, version) of an amphorad that is not the one that the amphorae were made with."""
+    return running_control_plane.make_next_version()
+
+
+@pytest.fixture(scope="session")
 def client(running_control_plane):
     """With addresses enough for stick tables."""
     client = Client(*(f"10.44.0.{i}" for i in range(200, 208)), "fd44::200")

@@ -8,6 +8,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -93,6 +94,28 @@ class ControlPlane:
     def install(self):
         """What "make install" puts on an amphora."""
         self.run("make", "-C", os.environ["AMPHORAD_BUILD_DIR"], "install", f"DESTDIR={INSTALLED}")
+
+    def make_next_version(self):
+        """Another build of amphorad, with a version of its own: (program, what it says of its version). Nothing is written
+        where it was built; what does not have the version in it is not compiled again."""
+        source, build = (pathlib.Path(os.environ[f"AMPHORAD_{name}_DIR"]) for name in ("SRC", "BUILD"))
+        tree = FOLDER / "next"
+        tree.mkdir()
+        for entry in source.iterdir():
+            if entry != build:
+                (tree / entry.name).symlink_to(entry)
+        copy = tree / "build"
+        shutil.copytree(build, copy, symlinks=True, ignore=shutil.ignore_patterns("octavia-*", "test*", "fuzz_*", "*.log"))
+        header = copy / "config.h"
+        text, count = re.subn(r'(?m)^(#define PACKAGE_VERSION "[^"]*)"$', r'\1.next"', header.read_text())
+        assert count == 1
+        header.write_text(text)
+        for path in [path for folder in ("agent", "api") for path in (source / folder).rglob("*.c")]:
+            if "PACKAGE_VERSION" in path.read_text():
+                for old in (copy / path.parent.relative_to(source)).glob(f"*{path.stem}.o"):
+                    old.unlink()
+        self.run("make", "-C", copy, "-o", "config.h", "amphorad")
+        return copy / "amphorad", re.search(r'PACKAGE_VERSION "([^"]*)"', text)[1]
 
     def make_authorities(self):
         """Two authorities, RSA as Octavia's own script makes them, and the controller's certificate, with openssl."""

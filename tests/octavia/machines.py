@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a test does to an amphora that no controller would: looking inside, and breaking it."""
 
+import csv
 import json
 import os
 import pathlib
+import shutil
 import signal
+import socket
 import subprocess
 
 import cloud
@@ -73,6 +76,11 @@ class Machine:
     def console(self):
         return (self.folder / "console.log").read_text(errors="replace")
 
+    def said_from_here(self):
+        """said() is what the console says after this."""
+        begin = len(self.console)
+        return lambda: self.console[begin:]
+
     # What is done to it
 
     def send(self, program, number):
@@ -86,6 +94,37 @@ class Machine:
         before = self.agent
         kill(before, number)
         wait_for(lambda: self.agent not in (None, before), 20, "the agent runs again")
+
+    def agent_version(self):
+        """Of the program that runs, also when its file is another one by now."""
+        return subprocess.check_output([f"/proc/{self.agent}/exe", "--version"], text=True).split()[1]
+
+    def upgrade_agent(self, program):
+        """As a package does it: a new file under the old name, and a restart."""
+        installed = self.path(os.readlink(f"/proc/{self.agent}/exe").lstrip("/"))
+        fresh = installed.with_name(installed.name + ".dpkg-new")
+        shutil.copy2(program, fresh)
+        fresh.rename(installed)
+        self.restart_agent(signal.SIGTERM)
+
+    def hold_requests(self):
+        """Nothing reaches the agent's API until release_requests(); what it sends goes out."""
+        self.run("nft", "add table inet held; add chain inet held input { type filter hook input priority 0; }; "
+            "add rule inet held input tcp dport 9443 drop")
+
+    def release_requests(self):
+        self.run("nft", "delete table inet held")
+
+    def running_weight(self, load_balancer, member):
+        """What HAProxy says of a member."""
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(5)
+            connection.connect(str(self.path(f"var/lib/octavia/{load_balancer}.sock")))
+            connection.sendall(b"show stat\n")
+            with connection.makefile() as reply:
+                rows = list(csv.DictReader(reply.read().lstrip("# ").strip().splitlines()))
+        [weight] = {int(row["weight"]) for row in rows if row["svname"] == member}
+        return weight
 
     def die(self):
         """Without a word."""

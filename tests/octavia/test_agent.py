@@ -26,23 +26,26 @@ def spoil_heartbeat_key(machine):
 
 
 @feature("agent configuration update", "wrong heartbeat key")
-def test_configuration_update(plain, control_plane):
+def test_configuration_update(plain, control_plane, client):
     """An agent with a wrong key is not believed; the configuration that Octavia sends is in force at once."""
     machine = plain.machine()
     good = machine.path(machine.config).read_text()
+    before = settled(plain)
     spoil_heartbeat_key(machine)
     try:
         agent = machine.agent
-        log = control_plane.log("health-manager")
-        begin = log.stat().st_size
+        client.servers(plain.door, 5)
+        said = machine.said_from_here()
         plain.servers["b"].stop()
+        wait_for(lambda: "-> DOWN" in said(), 20, "the agent knows that b has gone")
+        begin = control_plane.log("health-manager").stat().st_size
 
         def refused():
-            with open(log, errors="replace") as lines:
+            with open(control_plane.log("health-manager"), errors="replace") as lines:
                 lines.seek(begin)
-                return re.search(r"(?i)hmac|digest", lines.read())
+                return len(re.findall(r"(?i)hmac|digest", lines.read())) > 1
         wait_for(refused, 20, "the health manager refuses the heartbeats")
-        assert plain.operating()[plain.members["b"]] == "ONLINE"
+        assert (plain.operating()[plain.members["b"]], plain.counted()) == ("ONLINE", before)
         control_plane.request("PUT", f"/octavia/amphorae/{machine.amphora['id']}/config")
         plain.wait_operating(plain.members["b"], "ERROR")
         assert machine.path(machine.config).read_text() == good
@@ -53,6 +56,7 @@ def test_configuration_update(plain, control_plane):
             machine.restart_agent()
     assert machine.path(machine.config).stat().st_mode & 0o77 == 0
     assert machine.agent == agent, "no restart was needed"
+    wait_for(lambda: plain.counted() == before + 5, 20, "what nobody believed is counted now")
 
 
 @feature("certificate rotation")
@@ -70,35 +74,37 @@ def test_certificate_rotation(plain, control_plane, client):
 
     def expiration():
         return plain.amphorae[0]["cert_expiration"]
-    before, expired, agent = certificate(), expiration(), machine.agent
+    before, expired, agent, counted = certificate(), expiration(), machine.agent, settled(plain)
     (FOLDER / "rotate.conf").write_text("[house_keeping]\ncert_interval = 600\ncert_expiry_buffer = 94608000\n"
         "cleanup_interval = 600\n")
     control_plane.start_service("housekeeping", "--config-file", FOLDER / "rotate.conf")
     try:
-        wait_for(lambda: expiration() != expired, 60, "Octavia has given the amphora another certificate", interval=0.3)
-        wait_for(lambda: certificate() != before, 20, "the agent has it")
+        with Traffic(client, plain.door) as traffic:
+            wait_for(lambda: expiration() != expired, 60, "Octavia has given the amphora another certificate", interval=0.3)
+            wait_for(lambda: certificate() != before, 20, "the agent has it")
     finally:
         control_plane.stop_process("housekeeping", signal.SIGTERM)
     assert machine.agent == agent, "no restart was needed"
     plain.change(f"listeners/{plain.listener}", connection_limit=5000)
     assert set(client.servers(plain.door, 4)) == {"a", "b"}
+    assert traffic.count and not traffic.failures
+    plain.wait_online()
+    wait_for(lambda: plain.counted() == counted + traffic.count + 4, 20, "every connection is counted once")
 
 
 @feature("agent restarted", "agent upgraded")
-def test_agent_is_restarted_and_upgraded(plain, client):
+def test_agent_is_restarted_and_upgraded(plain, client, next_version):
     """Nobody notices: no request fails, no connection ends, nothing is counted twice or not at all."""
     machine = plain.machine()
     before, processes = settled(plain), machine.processes("haproxy")
-    program = machine.run("readlink", "-f", f"/proc/{machine.run('pidof', 'amphora-agent').split()[0]}/exe").strip()
+    program, version = next_version
     with client.connect(plain.vip, plain.port) as held, Traffic(client, plain.door) as traffic:
         held.sendall(b"GET /held HTTP/1.1\r\n")
         machine.restart_agent(signal.SIGTERM)
         machine.restart_agent(signal.SIGKILL)
-        # As a package does it: a new file under the old name.
-        machine.run("sh", "-c", f"cp -p {program} {program}.new && mv {program}.new {program}")
-        assert "deleted" in machine.run("sh", "-c", "ls -l /proc/$(pidof amphora-agent)/exe")
-        machine.restart_agent(signal.SIGTERM)
-        assert "deleted" not in machine.run("sh", "-c", "ls -l /proc/$(pidof amphora-agent)/exe")
+        assert machine.agent_version() != version
+        machine.upgrade_agent(program)
+        assert machine.agent_version() == version
         plain.change(f"listeners/{plain.listener}", connection_limit=4000)
         held.sendall(b"Host: x\r\n\r\n")
         assert b" 200 " in held.recv(65536)
@@ -112,6 +118,7 @@ def test_agent_is_restarted_and_upgraded(plain, client):
 @feature("controllers restarted")
 def test_controllers_are_restarted(plain, control_plane, client):
     """What was asked for just before is done, and what happened meanwhile is told."""
+    before = settled(plain)
     plain.start_change(f"listeners/{plain.listener}", connection_limit=3000)
     with Traffic(client, plain.door) as traffic:
         control_plane.stop_octavia()
@@ -120,6 +127,10 @@ def test_controllers_are_restarted(plain, control_plane, client):
         plain.settle()
         plain.wait_operating(plain.members["b"], "ERROR")
     assert traffic.count
+    # HAProxy finds out within two checks that b has gone; a connection that found nobody is one, too.
+    assert len(traffic.failures) <= 2, traffic.failures
+    wait_for(lambda: 0 <= plain.counted() - before - traffic.count <= len(traffic.failures), 20,
+        "what was counted while nobody listened is known")
     assert control_plane.get(f"/lbaas/listeners/{plain.listener}")["listener"]["connection_limit"] == 3000
     machine = plain.machine()
     assert "maxconn 3000" in machine.path(f"var/lib/octavia/{plain.id}/haproxy.cfg").read_text()

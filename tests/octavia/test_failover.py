@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Amphorae that die: their partner takes over, Octavia replaces them."""
 
+import signal
 import time
 
 import pytest
 
+from control_plane import SUBNET6
 from hosts import Traffic
+from machines import Machine
 from processes import wait_for
 from shop import Plain
+from test_changes import settled
 
 feature = pytest.mark.feature
 
@@ -15,14 +19,34 @@ feature = pytest.mark.feature
 @pytest.fixture(scope="module")
 def pair(running_control_plane, farm):
     flavor = running_control_plane.make_flavor("active-standby", loadbalancer_topology="ACTIVE_STANDBY")
-    pair = Plain(running_control_plane, farm, persistence="SOURCE_IP", name="pair", flavor_id=flavor)
+    pair = Plain(running_control_plane, farm, persistence="SOURCE_IP", name="pair", flavor_id=flavor,
+        additional_vips=[{"subnet_id": SUBNET6}])
+    config = pair.machine("MASTER").path(f"var/lib/octavia/{pair.id}/haproxy.cfg").read_text()
+    assert "stick-table type ip" in config
+    pair.sticks_ipv6 = "stick-table type ipv6 " in config
     yield pair
     pair.delete()
 
 
 def stick(client, lb):
-    """Which member each address of the client gets: all have one of their own, in turn."""
-    return {source: client.get(lb.door, source=source)["server"] for source in client.addresses if "." in source}
+    """Which member each address of the client gets: all have one of their own, in turn. IPv6 goes to the additional VIP; the
+    stick tables of older versions of Octavia have no room for it."""
+    found = {source: client.get(lb.url(lb.port, lb.additional_vips[0]) if ":" in source else lb.door, source=source)["server"]
+        for source in client.addresses}
+    return {source: server for source, server in found.items() if "." in source or lb.sticks_ipv6}
+
+
+def vips(lb, machine):
+    """Those of its VIPs that this amphora has."""
+    return {lb.vip, *lb.additional_vips} & machine.addresses()
+
+
+def in_charge(lb):
+    """(the amphora that has all VIPs, the one that has none), once it is so."""
+    machines = [Machine(one) for one in lb.amphorae]
+    both = {lb.vip, *lb.additional_vips}
+    wait_for(lambda: sorted(map(len, (vips(lb, one) for one in machines))) == [0, len(both)], 30, "one amphora has the VIPs")
+    return sorted(machines, key=lambda machine: -len(vips(lb, machine)))
 
 
 @pytest.fixture(scope="module")
@@ -31,11 +55,62 @@ def killed():
     return {}
 
 
+@feature("ACTIVE_STANDBY", "agent upgraded")
+def test_agents_of_a_pair_are_upgraded(pair, client, next_version):
+    """One after the other. The VIPs stay where they are, connections go on."""
+    pair.wait_online(60)
+    master, backup = in_charge(pair)
+    assert (master.amphora["role"], backup.amphora["role"]) == ("MASTER", "BACKUP")
+    program, version = next_version
+    sticking = stick(client, pair)
+    before = settled(pair)
+    with client.connect(pair.vip, pair.port) as held, Traffic(client, pair.door) as traffic:
+        held.sendall(b"GET /held HTTP/1.1\r\n")
+        for machine in (backup, master):
+            keepalived = machine.processes("keepalived")[0]
+            assert machine.agent_version() != version
+            machine.upgrade_agent(program)
+            assert machine.agent_version() == version
+            assert keepalived in machine.processes("keepalived")
+        pair.change(f"listeners/{pair.listener}", connection_limit=4000)
+        held.sendall(b"Host: x\r\n\r\n")
+        assert b" 200 " in held.recv(65536)
+        assert vips(pair, master) and not vips(pair, backup)
+    assert traffic.count and not traffic.failures
+    pair.wait_online()
+    wait_for(lambda: pair.counted() == before + traffic.count + 1, 20, "every connection is counted once")
+    assert stick(client, pair) == sticking
+
+
+@feature("HAProxy hangs")
+@pytest.mark.long
+def test_the_backup_takes_over_from_a_haproxy_that_hangs(pair, client):
+    """keepalived asks HAProxy by the agent's check; Octavia has not replaced anything by then."""
+    pair.wait_online(60)
+    master, backup = in_charge(pair)
+    sticking = stick(client, pair)
+    ids = {one["id"] for one in pair.amphorae}
+
+    def answers():
+        return client.request(pair.door, timeout=1).status == 200
+    master.send("haproxy", signal.SIGSTOP)
+    try:
+        began = time.monotonic()
+        wait_for(answers, 25, "the VIP answers again")
+        print(f"the BACKUP answers after {time.monotonic() - began:.1f} s")
+        assert vips(pair, backup) and not vips(pair, master)
+        assert stick(client, pair) == sticking
+    finally:
+        master.send("haproxy", signal.SIGCONT)
+    pair.wait_online(60)
+    wait_for(lambda: stick(client, pair) == sticking, 20, "every client has the member that it had")
+    assert {one["id"] for one in pair.amphorae} == ids
+
+
 @feature("ACTIVE_STANDBY", "stick tables survive a takeover")
 def test_the_backup_takes_over(pair, plain, control_plane, client, killed):
     pair.wait_online(60)
-    master, backup = pair.machine("MASTER"), pair.machine("BACKUP")
-    wait_for(lambda: pair.vip in master.addresses() and pair.vip not in backup.addresses(), 30, "the MASTER has the VIP")
+    master, backup = in_charge(pair)
     sticking = stick(client, pair)
     assert set(sticking.values()) == {"a", "b"}
     assert stick(client, pair) == sticking
@@ -50,8 +125,12 @@ def test_the_backup_takes_over(pair, plain, control_plane, client, killed):
         return client.request(pair.door, timeout=1).status == 200
     wait_for(answers, 30, "the VIP answers again")
     print(f"the BACKUP answers after {time.monotonic() - began:.1f} s")
-    assert pair.vip in backup.addresses()
+    assert vips(pair, backup) == {pair.vip, *pair.additional_vips}
     assert stick(client, pair) == sticking, "every client has the member that it had"
+    # What the MASTER counted stays.
+    before = settled(pair)
+    client.servers(pair.door, 5)
+    wait_for(lambda: pair.counted() == before + 5, 20, "what the BACKUP serves is counted")
 
 
 @feature("failover")

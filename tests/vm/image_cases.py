@@ -273,6 +273,33 @@ class Cases:
             "amphora-config-drive").split()
         self.figure("amphora-config-drive", f"{(int(spent[1]) - int(spent[0])) / 1e6:.2f} s")
 
+    def the_clock_jumps(self):
+        """That of the whole machine, for HAProxy and keepalived, too. Nobody ends, every connection is counted once, and
+        heartbeats come at their pace."""
+        def processes():
+            return [self.property(unit, "MainPID") for unit in ("amphorad", f"amphora-haproxy@{self.lb.id}")]
+
+        def heartbeat(connections):
+            def told(message):
+                stats = message["listeners"].get(self.tcp.id, {}).get("stats", {})
+                return stats.get("totconns") == connections and any(
+                    pool["members"].get(self.member.id) == "UP" for pool in message["pools"].values())
+            return self.heartbeats.wait(told, f"a heartbeat with {connections} connections", self.patience)
+        running = processes()
+        counted = self.heartbeats.wait(lambda m: self.tcp.id in m["listeners"], "a heartbeat", self.patience)
+        connections = counted["listeners"][self.tcp.id]["stats"]["totconns"]
+        for offset in ("+ 5 days", "- 8 days", "+ 3 days"):
+            self.machine.run(f"date -s \"$(date '+%F %T') {offset}\"")
+            assert self.get() == "member"
+            assert self.ask("x") == "member: x"
+            connections += 1
+            message = heartbeat(connections)
+            again = self.heartbeats.wait(lambda m: m["seq"] > message["seq"] + 1, "the next but one", self.patience)
+            assert again["listeners"][self.tcp.id]["stats"]["totconns"] == connections
+        assert processes() == running
+        self.controller.update(self.lb)
+        self.serves()
+
     def agent_is_killed(self):
         haproxy = self.property(f"amphora-haproxy@{self.lb.id}", "MainPID")
         pid = self.property("amphorad", "MainPID")
@@ -332,8 +359,8 @@ class Cases:
 
 # Without the first ones there is nothing to try the rest on.
 ORDER = ("prepare", "boots", "only_controllers_are_served", "is_who_the_drive_says", "is_closed", "tells_its_versions",
-    "vip_is_plugged", "tcp_and_udp_are_served", "heartbeats_tell", "certificate_is_rotated", "memory", "agent_is_killed",
-    "haproxy_is_killed", "is_back_after_a_reboot", "is_shut_down")
+    "vip_is_plugged", "tcp_and_udp_are_served", "heartbeats_tell", "certificate_is_rotated", "memory", "the_clock_jumps",
+    "agent_is_killed", "haproxy_is_killed", "is_back_after_a_reboot", "is_shut_down")
 NEEDED = ("prepare", "boots", "vip_is_plugged")
 
 

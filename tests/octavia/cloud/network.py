@@ -25,7 +25,7 @@ def _port(port):
 
 
 class NetworkConfig(models.AmphoraNetworkConfig):
-    """With what Octavia itself drops since 16.0 ("Ignore load_balancer graph in task results", March 2025) and
+    """With what Octavia itself drops since 17.0.0 ("Ignore load_balancer graph in task results", March 2025) and
     GetAmphoraFirewallRules looks at: without it every listener of an SR-IOV VIP fails, whatever the network driver."""
 
     def to_dict(self, **options):
