@@ -44,15 +44,13 @@ int check_default_strings(char ***list, const char *const *values)
 	return 0;
 }
 
-int check_unique(json_t *set, const char *key, const struct location *where, enum error_code code,
+int check_unique(struct unique *set, const char *key, const struct location *where, enum error_code code,
 	const char *what, struct error *err)
 {
-	json_t *first = json_object_get(set, key);
+	_cleanup_free_ char *first = NULL;
+	int r = unique_add(set, key, where, &first);
 
-	if (first)
-		return location_error(where, code, err, "%s: %s", what,
-			json_string_value(first));
-	return json_object_set_new_nocheck(set, key, location_string(where)) < 0 ? -ENOMEM : 0;
+	return r == -EEXIST ? location_error(where, code, err, "%s: %s", what, first) : r;
 }
 
 int check_port(struct check *check, const char *transport, int64_t port, const struct location *where, struct error *err)
@@ -60,17 +58,17 @@ int check_port(struct check *check, const char *transport, int64_t port, const s
 	char key[32];
 
 	snprintf(key, sizeof(key), "%s:%lld", transport, (long long)port);
-	return check_unique(check->ports, key, where, ERROR_CONFLICT, "this port is taken", err);
+	return check_unique(&check->ports, key, where, ERROR_CONFLICT, "this port is taken", err);
 }
 
 int check_derive_id(char id[UUID_SIZE], const char *parent, const char *kind, const char *name)
 {
-	_cleanup_free_ char *full = NULL;
+	char full[64 + 4 * LIMIT_NAME]; /* characters of UTF-8 */
 
 	if (id[0])
 		return 0;
-	if (asprintf(&full, "%s:%s", kind, name) < 0)
-		return -ENOMEM;
+	if ((size_t)snprintf(full, sizeof(full), "%s:%s", kind, name) >= sizeof(full))
+		return -EINVAL;
 	return uuid_derive(parent, full, id);
 }
 
@@ -175,19 +173,28 @@ static int check_listed_pools(struct check *check, struct error *err)
 	return r;
 }
 
+static void check_done(struct check *check)
+{
+	struct unique *const sets[] = {&check->pool_ids, &check->member_ids, &check->monitor_ids, &check->listener_ids,
+		&check->l7_ids, &check->ports};
+
+	for (size_t i = 0; i < ELEMENTSOF(sets); i++)
+		unique_done(sets[i]);
+	json_decref(check->pools_by_id);
+	json_decref(check->pools_by_name);
+}
+
 int definition_check(struct load_balancer *lb, const char *lb_id, const struct definition_defaults *defaults,
 	struct error *err)
 {
-	json_auto_t *pool_ids = json_object(), *member_ids = json_object(), *monitor_ids = json_object(),
-		    *listener_ids = json_object(), *l7_ids = json_object(), *ports = json_object(),
-		    *pools_by_id = json_object(), *pools_by_name = json_object();
-	struct check check = {lb, lb->vip_address ? lb->vip_address : defaults->vip_address, pool_ids, member_ids,
-		monitor_ids, listener_ids, l7_ids, ports, pools_by_id, pools_by_name};
+	_cleanup_(check_done) struct check check = {.lb = lb,
+		.vip_address = lb->vip_address ? lb->vip_address : defaults->vip_address,
+		.pools_by_id = json_object(),
+		.pools_by_name = json_object()};
 	struct location root = {NULL, "loadbalancer", 0}, id = {&root, "id", 0};
 	int r;
 
-	if (!pool_ids || !member_ids || !monitor_ids || !listener_ids || !l7_ids || !ports || !pools_by_id ||
-		!pools_by_name)
+	if (!check.pools_by_id || !check.pools_by_name)
 		return -ENOMEM;
 	if (lb->id[0] && !streq(lb->id, lb_id))
 		return location_error(&id, ERROR_INVALID, err, "differs from the id in the path");

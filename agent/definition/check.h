@@ -12,17 +12,18 @@
 #include "agent/base/text.h"
 #include "agent/definition/fields.h"
 #include "agent/definition/limits.h"
+#include "agent/definition/unique.h"
 
-/* One run over a document. The sets map what must be unique to the JSON Pointer of its first place. */
+/* One run over a document. */
 struct check {
 	struct load_balancer *lb;
 	const char *vip_address; /* its own, or the configured one, or NULL */
-	json_t *pool_ids, *member_ids, *monitor_ids, *listener_ids, *l7_ids, *ports;
+	struct unique pool_ids, member_ids, monitor_ids, listener_ids, l7_ids, ports;
 	json_t *pools_by_id, *pools_by_name; /* places in the list; check_reference.c fills them when no pool is nested any more */
 };
 
 /* ERROR "code" with "what" and the first place if the key is there already. */
-int check_unique(json_t *set, const char *key, const struct location *where, enum error_code code, const char *what,
+int check_unique(struct unique *set, const char *key, const struct location *where, enum error_code code, const char *what,
 	struct error *err);
 
 /* A port is taken once for each of "TCP", "UDP" and "SCTP"; L4_PROTOCOL_MAP of octavia/common/constants.py. */

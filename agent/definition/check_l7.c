@@ -83,7 +83,7 @@ static int check_rule(struct check *check, const struct l7policy *policy, struct
 	r = derive_rule_id(policy, rule, said);
 	if (r < 0)
 		return r;
-	return check_unique(check->l7_ids, rule->id, &id, ERROR_CONFLICT, "this id is taken", err);
+	return check_unique(&check->l7_ids, rule->id, &id, ERROR_CONFLICT, "this id is taken", err);
 }
 
 /* Each action has a target of its own, and no other. */
@@ -145,7 +145,7 @@ static int check_policy(struct check *check, const struct listener *listener, st
 		check_has_name(policy->name) ? policy->name : natural);
 	if (r < 0)
 		return r;
-	r = check_unique(check->l7_ids, policy->id, &id, ERROR_CONFLICT,
+	r = check_unique(&check->l7_ids, policy->id, &id, ERROR_CONFLICT,
 		"another policy has this id, or the same name and no id", err);
 	for (size_t i = 0; r == 0 && i < policy->n_rules; i++) {
 		struct location item = {&rules, NULL, i};

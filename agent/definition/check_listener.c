@@ -165,7 +165,7 @@ int check_listener(struct check *check, struct listener *listener, const struct 
 		check_has_name(listener->name) ? listener->name : natural);
 	if (r < 0)
 		return r;
-	r = check_unique(check->listener_ids, listener->id, &id, ERROR_CONFLICT,
+	r = check_unique(&check->listener_ids, listener->id, &id, ERROR_CONFLICT,
 		"another listener has this id, or the same name and no id", err);
 	if (r == 0)
 		r = check_port(check, listener_transport(listener), listener->protocol_port, &port, err);

@@ -131,7 +131,7 @@ static int check_monitor(struct check *check, struct pool *pool, const struct lo
 	r = check_derive_id(monitor->id, pool->id, "healthmonitor", "");
 	if (r < 0)
 		return r;
-	return check_unique(check->monitor_ids, monitor->id, &id, ERROR_CONFLICT, "this id is taken", err);
+	return check_unique(&check->monitor_ids, monitor->id, &id, ERROR_CONFLICT, "this id is taken", err);
 }
 
 static int check_tls(struct pool *pool, const struct location *where, struct error *err)
@@ -175,7 +175,7 @@ static int check_member_address(const struct check *check, const struct pool *po
 
 static int check_members(struct check *check, struct pool *pool, const struct location *pool_where, struct error *err)
 {
-	json_auto_t *addresses = json_object(), *names = json_object();
+	_cleanup_unique_ struct unique addresses = UNIQUE_INIT, names = UNIQUE_INIT;
 	struct location list = {pool_where, "members", 0};
 
 	for (size_t i = 0; i < pool->n_members; i++) {
@@ -190,11 +190,11 @@ static int check_members(struct check *check, struct pool *pool, const struct lo
 			return r;
 		snprintf(endpoint, sizeof(endpoint), "%s|%lld", member->address,
 			(long long)member->protocol_port);
-		r = check_unique(addresses, endpoint, &port, ERROR_CONFLICT, "this address and port are taken", err);
+		r = check_unique(&addresses, endpoint, &port, ERROR_CONFLICT, "this address and port are taken", err);
 		if (r < 0)
 			return r;
 		if (!member->id[0] && check_has_name(member->name)) {
-			r = check_unique(names, member->name, &name, ERROR_CONFLICT,
+			r = check_unique(&names, member->name, &name, ERROR_CONFLICT,
 				"members without an id need names of their own", err);
 			if (r < 0)
 				return r;
@@ -203,11 +203,11 @@ static int check_members(struct check *check, struct pool *pool, const struct lo
 			check_has_name(member->name) ? member->name : endpoint);
 		if (r < 0)
 			return r;
-		r = check_unique(check->member_ids, member->id, &id, ERROR_CONFLICT, "this id is taken", err);
+		r = check_unique(&check->member_ids, member->id, &id, ERROR_CONFLICT, "this id is taken", err);
 		if (r < 0)
 			return r;
 	}
-	return addresses && names ? 0 : -ENOMEM;
+	return 0;
 }
 
 int check_pool(struct check *check, struct pool *pool, const char *unnamed, const struct location *where,
@@ -237,7 +237,7 @@ int check_pool(struct check *check, struct pool *pool, const char *unnamed, cons
 		check_has_name(pool->name) ? pool->name : unnamed);
 	if (r < 0)
 		return r;
-	r = check_unique(check->pool_ids, pool->id, &id, ERROR_CONFLICT,
+	r = check_unique(&check->pool_ids, pool->id, &id, ERROR_CONFLICT,
 		"another pool has this id, or the same name and no id", err);
 	if (r < 0)
 		return r;

@@ -43,12 +43,13 @@ int location_error(const struct location *where, enum error_code code, struct er
 	return error_set(err, code, text_peek(&pointer), "%s", message ? message : "no memory");
 }
 
-json_t *location_string(const struct location *where)
+char *location_text(const struct location *where)
 {
 	_cleanup_text_ struct text pointer = TEXT_INIT;
+	char *text;
 
 	location_write(where, &pointer);
-	return pointer.failed ? NULL : json_stringn_nocheck(text_peek(&pointer), pointer.length);
+	return text_finish(&pointer, &text, NULL) < 0 ? NULL : text;
 }
 
 static int parse_child(const struct field *field, const json_t *json, const struct location *where,

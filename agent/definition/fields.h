@@ -94,8 +94,8 @@ static inline const void *field_const_at(const void *object, size_t offset)
 int location_error(const struct location *where, enum error_code code, struct error *err, const char *format, ...)
 	_printf_(4, 5);
 
-/* The JSON Pointer itself, NULL without memory. A new reference. */
-json_t *location_string(const struct location *where);
+/* The JSON Pointer itself, NULL without memory. Owned by the caller. */
+char *location_text(const struct location *where);
 
 /* Fills a zeroed object from JSON by its table. On failure the object is half filled: object_done() it. */
 int object_parse(const struct object_type *type, const json_t *json, const struct location *where,

@@ -16,36 +16,48 @@ static unsigned hex_digit(char c)
 /* The first 16 bytes, with the version and the variant. */
 static void write_uuid(uint8_t *bytes, unsigned version, char ret[UUID_SIZE])
 {
+	static const size_t lengths[] = {8, 4, 4, 4, 12};
 	char hex[33];
+	const char *from = hex;
 
 	bytes[6] = (uint8_t)((bytes[6] & 0x0f) | version << 4);
 	bytes[8] = (uint8_t)((bytes[8] & 0x3f) | 0x80);
 	text_hex(bytes, 16, hex);
-	snprintf(ret, UUID_SIZE, "%.8s-%.4s-%.4s-%.4s-%.12s", hex, hex + 8, hex + 12, hex + 16, hex + 20);
+	for (size_t i = 0; i < ELEMENTSOF(lengths); i++) {
+		memcpy(ret, from, lengths[i]);
+		ret += lengths[i];
+		from += lengths[i];
+		*ret++ = '-';
+	}
+	ret[-1] = '\0';
+}
+
+static void read_bytes(const char *uuid, uint8_t ret[16])
+{
+	for (const char *p = uuid; *p; p += 2) {
+		if (*p == '-')
+			p++;
+		*ret++ = (uint8_t)(hex_digit(p[0]) << 4 | hex_digit(p[1]));
+	}
 }
 
 int uuid_derive(const char *namespace_uuid, const char *name, char ret[UUID_SIZE])
 {
-	_cleanup_text_ struct text input = TEXT_INIT;
-	_cleanup_free_ char *bytes = NULL;
-	uint8_t hash[20];
-	size_t length;
-	int r;
+	size_t length = 16 + strlen(name);
+	_cleanup_free_ uint8_t *large = NULL;
+	uint8_t small[256], hash[20], *input = small;
 
 	if (!text_is_uuid(namespace_uuid))
 		return -EINVAL;
-	for (const char *p = namespace_uuid; *p; p += 2) {
-		if (*p == '-')
-			p++;
-		text_append_char(&input, (char)(hex_digit(p[0]) << 4 | hex_digit(p[1])));
+	if (length > sizeof(small)) {
+		large = input = malloc(length);
+		if (!large)
+			return -ENOMEM;
 	}
-	text_append(&input, name);
-	r = text_finish(&input, &bytes, &length);
-	if (r < 0)
-		return r;
-	if (gnutls_hash_fast(GNUTLS_DIG_SHA1, bytes, length, hash) < 0)
+	read_bytes(namespace_uuid, input);
+	memcpy(input + 16, name, length - 16);
+	if (gnutls_hash_fast(GNUTLS_DIG_SHA1, input, length, hash) < 0)
 		return -EIO;
-
 	write_uuid(hash, 5, ret);
 	return 0;
 }
