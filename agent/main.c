@@ -2,15 +2,17 @@
 #include <config.h>
 
 #include <malloc.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
-#include <systemd/sd-daemon.h>
-#include <systemd/sd-event.h>
+#include <sys/signalfd.h>
+#include <systemd/sd-daemon.h> /* SD_LISTEN_FDS_START */
 #include <unistd.h>
 
 #include "agent/agent.h"
 #include "agent/base/log.h"
 #include "agent/base/process.h"
+#include "agent/base/service.h"
 #include "agent/base/text.h"
 #include "agent/options.h"
 #include "api/server.h"
@@ -21,7 +23,7 @@
 enum {
 	ARENAS = 2,
 	STOP_GRACE_MS = 10000,
-	STATUS_INTERVAL_US = 5 * 1000 * 1000,
+	STATUS_INTERVAL_MS = 5000,
 	IDLE_TIMEOUT_S = 60,
 	MAX_BODY_MEMORY = 32 * 1024 * 1024,
 	MAX_BODY_FILES = 256 * 1024 * 1024,
@@ -33,48 +35,41 @@ struct daemon {
 	struct agent *agent;
 	struct tls_context *tls; /* NULL: the API is not served with TLS */
 	struct server *server;
-	sd_event *event;
-	sd_event_source *status_timer;
-	uint64_t watchdog_us; /* 0: systemd does not watch us */
+	int signal_fd;
+	bool stopping;
+	int64_t status_at_ms;
+	int64_t watchdog_ms; /* 0: systemd does not watch us */
 	char status[128];
 };
 
-static int on_stop(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata)
+/* What can change without a restart. */
+static void reload(struct daemon *daemon)
 {
-	(void)userdata;
-	log_notice("stopping on signal %d; HAProxy goes on", (int)info->ssi_signo);
-	return sd_event_exit(sd_event_source_get_event(source), 0);
-}
-
-/* SIGHUP: what can change without a restart. */
-static int on_reload(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata)
-{
-	struct daemon *daemon = userdata;
 	_cleanup_error_ struct error problem = ERROR_INIT;
 
-	(void)source;
-	(void)info;
 	if (daemon->tls && tls_context_reload_certificate(daemon->tls, &problem) < 0) {
 		log_error("the server certificate is left as it was: %s", error_message(&problem));
 		error_done(&problem);
 	}
-	sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%lld", (long long)process_now_ms() * 1000);
+	service_notify("RELOADING=1\nMONOTONIC_USEC=%lld", (long long)process_now_ms() * 1000);
 	if (agent_reconfigure(daemon->agent, NULL, 0, &problem) < 0)
 		log_error("the configuration is left as it was: %s%s%s", problem.pointer ? problem.pointer : "",
 			problem.pointer ? ": " : "", error_message(&problem));
-	sd_notify(0, "READY=1");
-	return 0;
+	service_notify("READY=1");
 }
 
-static int on_supervisor(sd_event_source *source, int fd, uint32_t events, void *userdata)
+static void on_signal(struct daemon *daemon)
 {
-	struct daemon *daemon = userdata;
+	struct signalfd_siginfo info;
 
-	(void)source;
-	(void)fd;
-	(void)events;
-	daemon->agent->supervisor->operations->dispatch(daemon->agent->supervisor);
-	return 0;
+	if (read(daemon->signal_fd, &info, sizeof(info)) != sizeof(info))
+		return;
+	if (info.ssi_signo == SIGHUP) {
+		reload(daemon);
+		return;
+	}
+	log_notice("stopping on signal %u; HAProxy goes on", info.ssi_signo);
+	daemon->stopping = true;
 }
 
 /* Tells systemd whether some load balancer is in trouble. */
@@ -95,7 +90,7 @@ static void notify_status(struct daemon *daemon)
 		troubled ? ", some of them in trouble: see the log" : "");
 	if (!streq(status, daemon->status)) {
 		memcpy(daemon->status, status, sizeof(status));
-		sd_notify(0, status);
+		service_notify("%s", status);
 	}
 }
 
@@ -116,30 +111,22 @@ static void serve_watchdog(struct daemon *daemon)
 	if (stuck)
 		log_error("%s go on: the watchdog is not served", stuck);
 	else
-		sd_notify(0, "WATCHDOG=1");
+		service_notify("WATCHDOG=1");
 }
 
 /* Tells systemd how we are, twice a watchdog period at least. */
-/* The time that it was due at, which sd-event gives, is no time to count from: it begins with 0. */
-static int on_status(sd_event_source *source, uint64_t due_us _unused_, void *userdata)
+static void on_status(struct daemon *daemon)
 {
-	struct daemon *daemon = userdata;
-	uint64_t interval = STATUS_INTERVAL_US, now_us;
-	int r;
+	int64_t interval_ms = STATUS_INTERVAL_MS;
 
-	if (daemon->watchdog_us > 0) {
-		if (daemon->watchdog_us / 2 < interval)
-			interval = daemon->watchdog_us / 2;
+	if (daemon->watchdog_ms > 0) {
+		if (daemon->watchdog_ms / 2 < interval_ms)
+			interval_ms = daemon->watchdog_ms / 2;
 		serve_watchdog(daemon);
 	}
 	notify_status(daemon);
 	agent_look_after(daemon->agent);
-	r = sd_event_now(daemon->event, CLOCK_MONOTONIC, &now_us);
-	if (r >= 0)
-		r = sd_event_source_set_time(source, now_us + interval);
-	if (r < 0)
-		return r;
-	return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+	daemon->status_at_ms = process_now_ms() + interval_ms;
 }
 
 typedef int (*address_function)(
@@ -226,7 +213,7 @@ static int start_server(struct daemon *daemon, struct error *err)
 	r = server_new(&options, &daemon->server, err);
 	if (r < 0)
 		return r;
-	n_fds = sd_listen_fds(1);
+	n_fds = service_listen_fds();
 	for (int i = 0; i < n_fds; i++) {
 		r = server_listen_fd(daemon->server, SD_LISTEN_FDS_START + i, err);
 		if (r < 0)
@@ -236,8 +223,8 @@ static int start_server(struct daemon *daemon, struct error *err)
 	return r == 0 && daemon->tls ? listen_for_controllers(daemon, err) : r;
 }
 
-/* Signals are blocked before any thread exists, so that all threads inherit that. */
-static void block_signals(void)
+/* Blocked before any thread exists, so that all threads inherit that; read by the main loop. */
+static int block_signals(struct daemon *daemon)
 {
 	sigset_t signals;
 
@@ -247,34 +234,48 @@ static void block_signals(void)
 	sigaddset(&signals, SIGHUP);
 	sigprocmask(SIG_BLOCK, &signals, NULL);
 	signal(SIGPIPE, SIG_IGN);
+	daemon->signal_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
+	return daemon->signal_fd < 0 ? -errno : 0;
 }
 
-static int start_loop(struct daemon *daemon, struct error *err)
+/* Signals, the supervisor's processes and what is due every few seconds; all else has threads of its own. */
+static int run_loop(struct daemon *daemon)
 {
-	const struct supervisor_operations *operations = daemon->agent->supervisor->operations;
-	int r;
+	struct supervisor *supervisor = daemon->agent->supervisor;
+	struct pollfd fds[] = {
+		{.fd = daemon->signal_fd, .events = POLLIN},
+		{.fd = supervisor->operations->fd(supervisor), .events = POLLIN},
+	};
 
-	r = sd_event_new(&daemon->event);
-	if (r >= 0)
-		r = sd_event_add_signal(daemon->event, NULL, SIGTERM, on_stop, daemon);
-	if (r >= 0)
-		r = sd_event_add_signal(daemon->event, NULL, SIGINT, on_stop, daemon);
-	if (r >= 0)
-		r = sd_event_add_signal(daemon->event, NULL, SIGHUP, on_reload, daemon);
-	if (r >= 0)
-		r = sd_event_add_io(daemon->event, NULL, operations->fd(daemon->agent->supervisor), EPOLLIN,
-			on_supervisor, daemon);
-	if (r >= 0)
-		r = sd_event_add_time(
-			daemon->event, &daemon->status_timer, CLOCK_MONOTONIC, 0, 0, on_status, daemon);
-	return r < 0 ? error_set_errno(err, r, "event loop") : 0;
+	while (!daemon->stopping) {
+		int64_t left_ms = daemon->status_at_ms - process_now_ms();
+
+		if (left_ms <= 0) {
+			on_status(daemon);
+			continue;
+		}
+		if (poll(fds, ELEMENTSOF(fds), (int)left_ms) < 0) {
+			if (errno != EINTR)
+				return -errno;
+			continue;
+		}
+		if (fds[0].revents)
+			on_signal(daemon);
+		if (fds[1].revents)
+			supervisor->operations->dispatch(supervisor);
+	}
+	return 0;
 }
 
 static int run(struct daemon *daemon, struct config *config, struct error *err)
 {
 	int r;
 
-	block_signals();
+	r = block_signals(daemon);
+	if (r < 0) {
+		config_free(config);
+		return error_set_errno(err, r, "signals");
+	}
 	/* Threads take turns with few arenas: what one has freed serves the next (mallopt(3)). */
 	mallopt(M_ARENA_MAX, ARENAS);
 	/* A change of a large definition frees a hundred thousand small pieces. Put aside as "fast" ones they are merged one
@@ -293,16 +294,13 @@ static int run(struct daemon *daemon, struct config *config, struct error *err)
 		daemon->agent->tls = daemon->tls;
 		r = start_server(daemon, err);
 	}
-	if (r == 0)
-		r = start_loop(daemon, err);
 	if (r < 0)
 		return r;
-	if (sd_watchdog_enabled(0, &daemon->watchdog_us) <= 0)
-		daemon->watchdog_us = 0;
+	daemon->watchdog_ms = (int64_t)(service_watchdog_us() / 1000);
 	log_notice("amphorad " PACKAGE_VERSION " is ready, HAProxy %s", daemon->agent->instance_settings.version.text);
-	sd_notify(0, "READY=1");
-	r = sd_event_loop(daemon->event);
-	sd_notify(0, "STOPPING=1");
+	service_notify("READY=1");
+	r = run_loop(daemon);
+	service_notify("STOPPING=1");
 	return r < 0 ? error_set_errno(err, r, "event loop") : 0;
 }
 
@@ -310,17 +308,16 @@ static void daemon_done(struct daemon *daemon)
 {
 	if (daemon->server)
 		server_stop(daemon->server, STOP_GRACE_MS);
-	sd_event_source_unref(daemon->status_timer);
-	sd_event_unref(daemon->event);
 	server_free(daemon->server);
 	tls_context_free(daemon->tls);
 	agent_free(daemon->agent);
 	options_done(&daemon->options);
+	close_keep_errno(daemon->signal_fd);
 }
 
 int main(int argc, char **argv)
 {
-	struct daemon daemon = {0};
+	struct daemon daemon = {.signal_fd = -1};
 	_cleanup_error_ struct error problem = ERROR_INIT;
 	struct config *config = NULL;
 	int r;

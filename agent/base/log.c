@@ -7,7 +7,15 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
+#define SD_JOURNAL_SUPPRESS_LOCATION /* it would be this file's */
 #include <systemd/sd-journal.h>
+
+#include "agent/base/library.h"
+
+#define FUNCTIONS(F) F(sd_journal_sendv)
+LIBRARY_OF_FILE(systemd, "libsystemd.so.0", FUNCTIONS);
+LIBRARY_NOTE(systemd, "libsystemd.so.0", "systemd", "The journal, and units of systemd that run HAProxy and keepalived",
+	"recommended");
 
 static int current_level = LOG_INFO;
 static bool to_journal;
@@ -25,7 +33,12 @@ static bool stderr_is_journal(void)
 
 void log_open(enum log_target target)
 {
-	to_journal = target == LOG_TARGET_JOURNAL || (target == LOG_TARGET_AUTO && stderr_is_journal());
+	_cleanup_error_ struct error problem = ERROR_INIT;
+	bool wanted = target == LOG_TARGET_JOURNAL || (target == LOG_TARGET_AUTO && stderr_is_journal());
+
+	to_journal = wanted && library_keep(&systemd, &problem) == 0;
+	if (wanted && !to_journal)
+		log_warning("cannot write to the journal with fields: %s", error_message(&problem));
 }
 
 void log_set_level(int level)
@@ -53,7 +66,7 @@ static void write_journal(int level, const struct log_fields *fields, const char
 			snprintf(texts[n++], sizeof(texts[0]), "%s=%s", named[i].name, named[i].value);
 	for (int i = 0; i < n; i++)
 		vectors[i] = (struct iovec){texts[i], strlen(texts[i])};
-	sd_journal_sendv(vectors, n);
+	sym_sd_journal_sendv(vectors, n);
 }
 
 static void write_stderr(int level, const struct log_fields *fields, const char *message)

@@ -7,6 +7,7 @@
 #include <systemd/sd-id128.h>
 
 #include "agent/base/fileio.h"
+#include "agent/base/library.h"
 #include "agent/base/text.h"
 #include "agent/machine/scan.h"
 
@@ -212,6 +213,9 @@ int machine_read_hostname(char **ret)
 	return 0;
 }
 
+#define FUNCTIONS(F) F(sd_id128_get_machine_app_specific) F(sd_id128_to_string)
+LIBRARY_OF_FILE(systemd, "libsystemd.so.0", FUNCTIONS);
+
 /* Ours alone, so that what is derived with it says nothing of the machine to others. */
 #define APPLICATION_ID SD_ID128_MAKE(2f,6a,94,c1,5d,0e,4b,7f,9a,3b,c8,17,d2,40,6e,b5)
 
@@ -221,10 +225,12 @@ int machine_read_id(char ret[static MACHINE_ID_SIZE])
 	char hex[SD_ID128_STRING_MAX];
 	int r;
 
-	r = sd_id128_get_machine_app_specific(APPLICATION_ID, &id);
+	r = library_keep(&systemd, NULL);
+	if (r >= 0)
+		r = sym_sd_id128_get_machine_app_specific(APPLICATION_ID, &id);
 	if (r < 0)
 		return r;
-	sd_id128_to_string(id, hex);
+	sym_sd_id128_to_string(id, hex);
 	snprintf(ret, MACHINE_ID_SIZE, "%.8s-%.4s-%.4s-%.4s-%.12s", hex, hex + 8, hex + 12, hex + 16, hex + 20);
 	return 0;
 }

@@ -2,23 +2,22 @@
 #include "agent/network/address.h"
 
 #include <linux/if_addr.h>
-#include <netlink/route/addr.h>
 #include <string.h>
 
 #include "agent/network/netlink.h"
 
-DEFINE_CLEANUP(struct rtnl_addr *, rtnl_addr_put);
-#define _cleanup_rtnl_addr_ _cleanup_(rtnl_addr_putp)
+DEFINE_CLEANUP(struct rtnl_addr *, sym_rtnl_addr_put);
+#define _cleanup_rtnl_addr_ _cleanup_(sym_rtnl_addr_putp)
 
 static int describe(struct rtnl_addr *from, struct address *ret)
 {
-	struct nl_addr *local = rtnl_addr_get_local(from);
-	unsigned flags = rtnl_addr_get_flags(from);
-	struct address address = {.index = rtnl_addr_get_ifindex(from)};
+	struct nl_addr *local = sym_rtnl_addr_get_local(from);
+	unsigned flags = sym_rtnl_addr_get_flags(from);
+	struct address address = {.index = sym_rtnl_addr_get_ifindex(from)};
 
 	if (!local || netlink_ip(local, &address.network) < 0)
 		return -EINVAL;
-	address.network.prefix = (unsigned)rtnl_addr_get_prefixlen(from);
+	address.network.prefix = (unsigned)sym_rtnl_addr_get_prefixlen(from);
 	address.is_permanent = flags & IFA_F_PERMANENT;
 	address.is_tentative = (flags & IFA_F_TENTATIVE) && !(flags & IFA_F_OPTIMISTIC);
 	address.is_duplicate = flags & IFA_F_DADFAILED;
@@ -35,10 +34,10 @@ int address_list(struct nl_sock *sock, int index, struct address **ret, size_t *
 	size_t n = 0;
 	int r;
 
-	r = rtnl_addr_alloc_cache(sock, &cache);
+	r = sym_rtnl_addr_alloc_cache(sock, &cache);
 	if (r < 0)
 		return netlink_errno(r);
-	list = calloc((size_t)nl_cache_nitems(cache) + 1, sizeof(*list));
+	list = calloc((size_t)sym_nl_cache_nitems(cache) + 1, sizeof(*list));
 	if (!list)
 		return -ENOMEM;
 	NL_FOREACH (object, cache)
@@ -51,7 +50,7 @@ int address_list(struct nl_sock *sock, int index, struct address **ret, size_t *
 
 static int build(int index, const struct ip_network *network, struct rtnl_addr **ret)
 {
-	_cleanup_rtnl_addr_ struct rtnl_addr *address = rtnl_addr_alloc();
+	_cleanup_rtnl_addr_ struct rtnl_addr *address = sym_rtnl_addr_alloc();
 	_cleanup_nl_addr_ struct nl_addr *local = NULL;
 	int r;
 
@@ -60,11 +59,11 @@ static int build(int index, const struct ip_network *network, struct rtnl_addr *
 	r = netlink_address(&network->ip, network->prefix, &local);
 	if (r < 0)
 		return r;
-	rtnl_addr_set_ifindex(address, index);
-	r = rtnl_addr_set_local(address, local);
+	sym_rtnl_addr_set_ifindex(address, index);
+	r = sym_rtnl_addr_set_local(address, local);
 	if (r < 0)
 		return netlink_errno(r);
-	rtnl_addr_set_prefixlen(address, (int)network->prefix);
+	sym_rtnl_addr_set_prefixlen(address, (int)network->prefix);
 	*ret = TAKE_PTR(address);
 	return 0;
 }
@@ -78,8 +77,8 @@ int address_add(struct nl_sock *sock, int index, const struct ip_network *networ
 	if (r < 0)
 		return r;
 	if (network->ip.family == AF_INET6 && detection != DETECT_FIRST)
-		rtnl_addr_set_flags(address, detection == DETECT_NOT ? IFA_F_NODAD : IFA_F_OPTIMISTIC);
-	return netlink_errno(rtnl_addr_add(sock, address, NLM_F_EXCL));
+		sym_rtnl_addr_set_flags(address, detection == DETECT_NOT ? IFA_F_NODAD : IFA_F_OPTIMISTIC);
+	return netlink_errno(sym_rtnl_addr_add(sock, address, NLM_F_EXCL));
 }
 
 int address_delete(struct nl_sock *sock, int index, const struct ip_network *network)
@@ -88,5 +87,5 @@ int address_delete(struct nl_sock *sock, int index, const struct ip_network *net
 	int r;
 
 	r = build(index, network, &address);
-	return r < 0 ? r : netlink_errno(rtnl_addr_delete(sock, address, 0));
+	return r < 0 ? r : netlink_errno(sym_rtnl_addr_delete(sock, address, 0));
 }

@@ -2,12 +2,11 @@
 #include "agent/network/ipvs.h"
 
 #include <linux/ip_vs.h>
-#include <netlink/genl/ctrl.h>
-#include <netlink/genl/genl.h>
 #include <string.h>
 #include <sys/socket.h>
 
 #include "agent/base/namespace.h"
+#include "agent/network/libnl.h"
 
 enum { ANSWER_TIMEOUT_S = 2, RECEIVE_BYTES = 256 * 1024 };
 
@@ -42,14 +41,15 @@ static int to_errno(int nl_error)
 
 static int connect_socket(void *userdata)
 {
-	return genl_connect(userdata);
+	return sym_genl_connect(userdata);
 }
 
 void ipvs_close(struct ipvs *ipvs)
 {
 	if (!ipvs)
 		return;
-	nl_socket_free(ipvs->socket);
+	if (ipvs->socket)
+		sym_nl_socket_free(ipvs->socket);
 	free(ipvs);
 }
 
@@ -59,23 +59,26 @@ int ipvs_open(int namespace_fd, struct ipvs **ret, struct error *err)
 	_cleanup_ipvs_ struct ipvs *ipvs = NULL;
 	int r;
 
+	r = libnl_keep_genl(err);
+	if (r < 0)
+		return r;
 	ipvs = calloc(1, sizeof(*ipvs));
 	if (!ipvs)
 		return error_set_errno(err, -ENOMEM, "IPVS");
-	ipvs->socket = nl_socket_alloc();
+	ipvs->socket = sym_nl_socket_alloc();
 	if (!ipvs->socket)
 		return error_set_errno(err, -ENOMEM, "IPVS");
 	r = namespace_run(namespace_fd, connect_socket, ipvs->socket);
 	if (r < 0)
 		return error_set_errno(err, to_errno(r), "IPVS: netlink");
-	if (setsockopt(nl_socket_get_fd(ipvs->socket), SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout)) < 0)
+	if (setsockopt(sym_nl_socket_get_fd(ipvs->socket), SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout)) < 0)
 		return error_set_errno(err, -errno, "IPVS: netlink");
-	nl_socket_set_buffer_size(ipvs->socket, RECEIVE_BYTES, 0);
-	ipvs->family = genl_ctrl_resolve(ipvs->socket, IPVS_GENL_NAME);
+	sym_nl_socket_set_buffer_size(ipvs->socket, RECEIVE_BYTES, 0);
+	ipvs->family = sym_genl_ctrl_resolve(ipvs->socket, IPVS_GENL_NAME);
 	if (ipvs->family < 0)
 		return error_set_errno(err, -EOPNOTSUPP, "this kernel has no IPVS (module ip_vs)");
 	/* An answer is all that is waited for: an acknowledgement behind it would be taken for the next answer. */
-	nl_socket_disable_auto_ack(ipvs->socket);
+	sym_nl_socket_disable_auto_ack(ipvs->socket);
 	*ret = TAKE_PTR(ipvs);
 	return 0;
 }
@@ -97,15 +100,15 @@ static int parse_counters(struct nlattr *stats64, struct nlattr *stats, struct i
 
 	if (!stats64 && !stats)
 		return -EBADMSG;
-	if (nla_parse_nested(found, IPVS_STATS_ATTR_MAX, stats64 ? stats64 : stats, stats64 ? policy64 : policy) < 0)
+	if (sym_nla_parse_nested(found, IPVS_STATS_ATTR_MAX, stats64 ? stats64 : stats, stats64 ? policy64 : policy) < 0)
 		return -EBADMSG;
 	connections = found[IPVS_STATS_ATTR_CONNS];
 	if (!connections || !found[IPVS_STATS_ATTR_INBYTES] || !found[IPVS_STATS_ATTR_OUTBYTES])
 		return -EBADMSG;
 	*ret = (struct ipvs_counters){
-		.connections = stats64 ? nla_get_u64(connections) : nla_get_u32(connections),
-		.bytes_in = nla_get_u64(found[IPVS_STATS_ATTR_INBYTES]),
-		.bytes_out = nla_get_u64(found[IPVS_STATS_ATTR_OUTBYTES]),
+		.connections = stats64 ? sym_nla_get_u64(connections) : sym_nla_get_u32(connections),
+		.bytes_in = sym_nla_get_u64(found[IPVS_STATS_ATTR_INBYTES]),
+		.bytes_out = sym_nla_get_u64(found[IPVS_STATS_ATTR_OUTBYTES]),
 	};
 	return 0;
 }
@@ -115,7 +118,7 @@ static int open_message(struct nlmsghdr *message, int attribute, struct nlattr *
 {
 	struct nlattr *found[IPVS_CMD_ATTR_MAX + 1];
 
-	if (!genlmsg_valid_hdr(message, 0) || genlmsg_parse(message, 0, found, IPVS_CMD_ATTR_MAX, NULL) < 0 ||
+	if (!sym_genlmsg_valid_hdr(message, 0) || sym_genlmsg_parse(message, 0, found, IPVS_CMD_ATTR_MAX, NULL) < 0 ||
 		!found[attribute])
 		return -EBADMSG;
 	*ret = found[attribute];
@@ -130,7 +133,7 @@ int ipvs_parse_service(struct nlmsghdr *message, struct ipvs_service *service)
 	r = open_message(message, IPVS_CMD_ATTR_SERVICE, &nested);
 	if (r < 0)
 		return r;
-	if (nla_parse_nested(found, IPVS_SVC_ATTR_MAX, nested, NULL) < 0)
+	if (sym_nla_parse_nested(found, IPVS_SVC_ATTR_MAX, nested, NULL) < 0)
 		return -EBADMSG;
 	return parse_counters(found[IPVS_SVC_ATTR_STATS64], found[IPVS_SVC_ATTR_STATS], &service->counters);
 }
@@ -142,11 +145,11 @@ static int parse_address(struct nlattr *address, struct nlattr *port, int family
 	size_t size = family == AF_INET ? sizeof(parsed.v4) : sizeof(parsed.v6);
 
 	memset(&parsed, 0, sizeof(parsed));
-	if ((family != AF_INET && family != AF_INET6) || (size_t)nla_len(address) < size)
+	if ((family != AF_INET && family != AF_INET6) || (size_t)sym_nla_len(address) < size)
 		return -EBADMSG;
 	parsed.family = family;
-	memcpy(&parsed.v6, nla_data(address), size);
-	parsed.port = ntohs(nla_get_u16(port));
+	memcpy(&parsed.v6, sym_nla_data(address), size);
+	parsed.port = ntohs(sym_nla_get_u16(port));
 	*ret = parsed;
 	return 0;
 }
@@ -155,7 +158,7 @@ static int parse_destination(struct nlattr **found, int service_family, struct i
 {
 	struct ipvs_destination parsed;
 	/* Kernels before 3.18 know no destinations of another family than the service. */
-	int family = found[IPVS_DEST_ATTR_ADDR_FAMILY] ? nla_get_u16(found[IPVS_DEST_ATTR_ADDR_FAMILY])
+	int family = found[IPVS_DEST_ATTR_ADDR_FAMILY] ? sym_nla_get_u16(found[IPVS_DEST_ATTR_ADDR_FAMILY])
 						       : service_family;
 	int r;
 
@@ -167,9 +170,9 @@ static int parse_destination(struct nlattr **found, int service_family, struct i
 		r = parse_counters(found[IPVS_DEST_ATTR_STATS64], found[IPVS_DEST_ATTR_STATS], &parsed.counters);
 	if (r < 0)
 		return r;
-	parsed.weight = nla_get_u32(found[IPVS_DEST_ATTR_WEIGHT]);
+	parsed.weight = sym_nla_get_u32(found[IPVS_DEST_ATTR_WEIGHT]);
 	if (found[IPVS_DEST_ATTR_ACTIVE_CONNS])
-		parsed.active_connections = nla_get_u32(found[IPVS_DEST_ATTR_ACTIVE_CONNS]);
+		parsed.active_connections = sym_nla_get_u32(found[IPVS_DEST_ATTR_ACTIVE_CONNS]);
 	*ret = parsed;
 	return 0;
 }
@@ -189,7 +192,7 @@ int ipvs_parse_destination(struct nlmsghdr *message, int service_family, struct 
 	r = open_message(message, IPVS_CMD_ATTR_DEST, &nested);
 	if (r < 0)
 		return r;
-	if (nla_parse_nested(found, IPVS_DEST_ATTR_MAX, nested, policy) < 0)
+	if (sym_nla_parse_nested(found, IPVS_DEST_ATTR_MAX, nested, policy) < 0)
 		return -EBADMSG;
 	r = parse_destination(found, service_family, &parsed);
 	if (r < 0)
@@ -212,7 +215,7 @@ struct reading {
 static int on_message(struct nl_msg *message, void *userdata)
 {
 	struct reading *reading = userdata;
-	struct nlmsghdr *header = nlmsg_hdr(message);
+	struct nlmsghdr *header = sym_nlmsg_hdr(message);
 
 	if (reading->result == 0)
 		reading->result = reading->destinations
@@ -228,36 +231,36 @@ static int put_service(struct nl_msg *message, int protocol, const struct ipvs_a
 	struct nlattr *nested;
 
 	memcpy(&bytes, &address->v6, address->family == AF_INET ? sizeof(address->v4) : sizeof(address->v6));
-	nested = nla_nest_start(message, IPVS_CMD_ATTR_SERVICE);
-	if (!nested || nla_put_u16(message, IPVS_SVC_ATTR_AF, (uint16_t)address->family) < 0 ||
-		nla_put_u16(message, IPVS_SVC_ATTR_PROTOCOL, (uint16_t)protocol) < 0 ||
-		nla_put(message, IPVS_SVC_ATTR_ADDR, sizeof(bytes), &bytes) < 0 ||
-		nla_put_u16(message, IPVS_SVC_ATTR_PORT, htons(address->port)) < 0)
+	nested = sym_nla_nest_start(message, IPVS_CMD_ATTR_SERVICE);
+	if (!nested || sym_nla_put_u16(message, IPVS_SVC_ATTR_AF, (uint16_t)address->family) < 0 ||
+		sym_nla_put_u16(message, IPVS_SVC_ATTR_PROTOCOL, (uint16_t)protocol) < 0 ||
+		sym_nla_put(message, IPVS_SVC_ATTR_ADDR, sizeof(bytes), &bytes) < 0 ||
+		sym_nla_put_u16(message, IPVS_SVC_ATTR_PORT, htons(address->port)) < 0)
 		return -ENOMEM;
-	nla_nest_end(message, nested);
+	sym_nla_nest_end(message, nested);
 	return 0;
 }
 
 static int ask(struct ipvs *ipvs, int protocol, struct reading *reading)
 {
 	uint8_t command = reading->destinations ? IPVS_CMD_GET_DEST : IPVS_CMD_GET_SERVICE;
-	struct nl_msg *message = nlmsg_alloc();
+	struct nl_msg *message = sym_nlmsg_alloc();
 	int r;
 
 	if (!message)
 		return -ENOMEM;
-	if (!genlmsg_put(message, NL_AUTO_PORT, NL_AUTO_SEQ, ipvs->family, 0,
+	if (!sym_genlmsg_put(message, NL_AUTO_PORT, NL_AUTO_SEQ, ipvs->family, 0,
 		    reading->destinations ? NLM_F_DUMP : 0, command, IPVS_GENL_VERSION) ||
 		put_service(message, protocol, reading->address) < 0) {
-		nlmsg_free(message);
+		sym_nlmsg_free(message);
 		return -ENOMEM;
 	}
-	nl_socket_modify_cb(ipvs->socket, NL_CB_VALID, NL_CB_CUSTOM, on_message, reading);
-	r = nl_send_auto(ipvs->socket, message);
-	nlmsg_free(message);
+	sym_nl_socket_modify_cb(ipvs->socket, NL_CB_VALID, NL_CB_CUSTOM, on_message, reading);
+	r = sym_nl_send_auto(ipvs->socket, message);
+	sym_nlmsg_free(message);
 	/* One message, or all of a dump. */
 	if (r >= 0)
-		r = nl_recvmsgs_default(ipvs->socket);
+		r = sym_nl_recvmsgs_default(ipvs->socket);
 	return r < 0 ? to_errno(r) : reading->result;
 }
 

@@ -58,6 +58,6 @@ DEFINE_CLEANUP(struct ipvs *, ipvs_close);
 int ipvs_read(struct ipvs *ipvs, int protocol, const struct ipvs_address *address, struct ipvs_service *ret,
 	struct error *err);
 
-/* One message of the kernel's answers, for ipvs_read() and the tests: adds to the service. -EBADMSG. */
+/* One message of the kernel's answers, for ipvs_read() and the tests, which libnl_keep_genl() first: adds to the service. -EBADMSG. */
 int ipvs_parse_service(struct nlmsghdr *message, struct ipvs_service *service);
 int ipvs_parse_destination(struct nlmsghdr *message, int service_family, struct ipvs_service *service);

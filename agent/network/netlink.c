@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/network/netlink.h"
 
-#include <netlink/socket.h>
 #include <string.h>
 
 #include "agent/base/namespace.h"
@@ -28,37 +27,49 @@ int netlink_errno(int problem)
 
 static int connect_socket(void *userdata)
 {
-	return netlink_errno(nl_connect(userdata, NETLINK_ROUTE));
+	return netlink_errno(sym_nl_connect(userdata, NETLINK_ROUTE));
 }
 
-int netlink_open(int namespace_fd, struct nl_sock **ret)
+int netlink_open(int namespace_fd, struct nl_sock **ret, struct error *err)
 {
-	_cleanup_nl_socket_ struct nl_sock *sock = nl_socket_alloc();
+	struct nl_sock *sock;
 	int r;
 
-	if (!sock)
-		return -ENOMEM;
-	r = namespace_run(namespace_fd, connect_socket, sock);
-	if (r == 0)
-		*ret = TAKE_PTR(sock);
-	return r;
+	r = libnl_use_route(err);
+	if (r < 0)
+		return r;
+	sock = sym_nl_socket_alloc();
+	r = sock ? namespace_run(namespace_fd, connect_socket, sock) : -ENOMEM;
+	if (r < 0) {
+		netlink_close(sock);
+		return error_set_errno(err, r, "netlink");
+	}
+	*ret = sock;
+	return 0;
+}
+
+void netlink_close(struct nl_sock *sock)
+{
+	if (sock)
+		sym_nl_socket_free(sock);
+	libnl_release_route();
 }
 
 int netlink_address(const struct ip *ip, unsigned prefix, struct nl_addr **ret)
 {
-	struct nl_addr *address = nl_addr_build(ip->family, ip->bytes, ip_bytes(ip->family));
+	struct nl_addr *address = sym_nl_addr_build(ip->family, ip->bytes, ip_bytes(ip->family));
 
 	if (!address)
 		return -ENOMEM;
-	nl_addr_set_prefixlen(address, (int)prefix);
+	sym_nl_addr_set_prefixlen(address, (int)prefix);
 	*ret = address;
 	return 0;
 }
 
 int netlink_ip(const struct nl_addr *address, struct ip_network *ret)
 {
-	struct ip_network network = {.ip.family = nl_addr_get_family(address)};
-	unsigned length = nl_addr_get_len(address);
+	struct ip_network network = {.ip.family = sym_nl_addr_get_family(address)};
+	unsigned length = sym_nl_addr_get_len(address);
 
 	if (network.ip.family != AF_INET && network.ip.family != AF_INET6)
 		return -EINVAL;
@@ -66,8 +77,8 @@ int netlink_ip(const struct nl_addr *address, struct ip_network *ret)
 	if (length > ip_bytes(network.ip.family))
 		return -EINVAL;
 	if (length > 0)
-		memcpy(network.ip.bytes, nl_addr_get_binary_addr(address), length);
-	network.prefix = nl_addr_get_prefixlen(address);
+		memcpy(network.ip.bytes, sym_nl_addr_get_binary_addr(address), length);
+	network.prefix = sym_nl_addr_get_prefixlen(address);
 	*ret = network;
 	return 0;
 }

@@ -70,8 +70,8 @@ struct work {
 
 static void work_done(struct work *work)
 {
-	nl_socket_free(work->inside);
-	nl_socket_free(work->outside);
+	netlink_closep(&work->inside);
+	netlink_closep(&work->outside);
 	close_keep_errno(work->namespace_fd);
 	close_keep_errno(work->interfaces_fd);
 	close_keep_errno(work->base_fd);
@@ -115,7 +115,13 @@ static int open_folder(const char *path, int *ret_fd, struct error *err)
 	return 0;
 }
 
-static int work_begin(const struct network *network, struct work *work, struct error *err)
+static int nothing(void *userdata _unused_)
+{
+	return 0;
+}
+
+/* Without netlink: whether we may enter the namespace is seen all the same. */
+static int work_open(const struct network *network, struct work *work, struct error *err)
 {
 	int r;
 
@@ -126,9 +132,7 @@ static int work_begin(const struct network *network, struct work *work, struct e
 		r = open_folder(network->settings.base_path, &work->base_fd, err);
 	if (r < 0)
 		return r;
-	r = netlink_open(work->namespace_fd, &work->inside);
-	if (r == 0 && !namespace_is_same(-1, work->namespace_fd))
-		r = netlink_open(-1, &work->outside);
+	r = namespace_run(work->namespace_fd, nothing, NULL);
 	if (r == -EPERM)
 		return error_set(err, ERROR_FORBIDDEN, NULL,
 			"cannot enter network namespace %s: it takes root's rights (CAP_SYS_ADMIN, CAP_NET_ADMIN)",
@@ -136,6 +140,27 @@ static int work_begin(const struct network *network, struct work *work, struct e
 	return r < 0 ? error_set_errno(err, r, "cannot enter network namespace %s",
 			       network->settings.network_namespace)
 		     : 0;
+}
+
+static bool is_outside(const struct work *work)
+{
+	return !namespace_is_same(-1, work->namespace_fd);
+}
+
+static int work_connect(struct work *work, struct error *err)
+{
+	int r = netlink_open(work->namespace_fd, &work->inside, err);
+
+	if (r == 0 && is_outside(work))
+		r = netlink_open(-1, &work->outside, err);
+	return r;
+}
+
+static int work_begin(const struct network *network, struct work *work, struct error *err)
+{
+	int r = work_open(network, work, err);
+
+	return r < 0 ? r : work_connect(work, err);
 }
 
 static int write_loopback_file(const struct work *work, struct error *err)
@@ -358,9 +383,10 @@ int network_find_interface(
 		r = namespace_open(network->settings.network_namespace, &fd, err);
 	if (r < 0)
 		return r;
-	r = netlink_open(fd, &sock);
-	if (r == 0)
-		r = find_with_address(sock, address, ret_name);
+	r = netlink_open(fd, &sock, err);
+	if (r < 0)
+		return r;
+	r = find_with_address(sock, address, ret_name);
 	if (r == -ENODEV)
 		return error_set(err, ERROR_NOT_FOUND, NULL, "no interface has this address");
 	return r < 0 ? error_set_errno(err, r, "cannot read the addresses") : 0;
@@ -453,7 +479,9 @@ int network_prepare(struct network *network, struct error *err)
 
 	if (!network->settings.network_namespace)
 		return 0;
-	r = work_begin(network, &work, err);
+	r = work_open(network, &work, err);
+	if (r == 0 && work.is_new)
+		r = work_connect(&work, err);
 	if (r < 0)
 		return error_wrap(err, r, "[amphorad] network_namespace (leave it empty to have HAProxy run here)");
 	r = write_loopback_file(&work, err);
@@ -464,7 +492,7 @@ int network_prepare(struct network *network, struct error *err)
 		return 0;
 	}
 	sysctl_begin(work.namespace_fd, &network->sysctls.job);
-	network->sysctls.of_machine = work.outside != NULL;
+	network->sysctls.of_machine = is_outside(&work);
 	network->sysctls.namespace_fd = TAKE_FD(work.namespace_fd);
 	return 0;
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <systemd/sd-journal.h>
 
+#include "agent/base/library.h"
 #include "agent/base/process.h"
 #include "agent/base/text.h"
 #include "agent/supervisor/output.h"
@@ -12,6 +13,14 @@ enum {
 	SYNC_TIMEOUT_MS = 5000,
 	LINES_MAX = 1024, /* looked at, so that empty ones cannot keep us */
 };
+
+#define FUNCTIONS(F) \
+	F(sd_id128_get_boot) F(sd_journal_add_disjunction) F(sd_journal_add_match) \
+	F(sd_journal_close) F(sd_journal_get_data) F(sd_journal_get_monotonic_usec) \
+	F(sd_journal_open) F(sd_journal_previous) F(sd_journal_seek_tail) \
+	F(sd_journal_set_data_threshold)
+LIBRARY_OF_FILE(systemd, "libsystemd.so.0", FUNCTIONS);
+DEFINE_CLEANUP(sd_journal *, sym_sd_journal_close);
 
 #define MESSAGE_FIELD "MESSAGE="
 
@@ -46,15 +55,15 @@ static int add_matches(sd_journal *journal, const char *unit)
 		about_us = NULL;
 		return -ENOMEM;
 	}
-	r = sd_journal_add_match(journal, ours, 0);
+	r = sym_sd_journal_add_match(journal, ours, 0);
 	if (r >= 0)
-		r = sd_journal_add_match(journal, "_TRANSPORT=stdout", 0);
+		r = sym_sd_journal_add_match(journal, "_TRANSPORT=stdout", 0);
 	if (r >= 0)
-		r = sd_journal_add_disjunction(journal);
+		r = sym_sd_journal_add_disjunction(journal);
 	if (r >= 0)
-		r = sd_journal_add_match(journal, about_us, 0);
+		r = sym_sd_journal_add_match(journal, about_us, 0);
 	for (size_t i = 0; i < ELEMENTSOF(from_systemd) && r >= 0; i++)
-		r = sd_journal_add_match(journal, from_systemd[i], 0);
+		r = sym_sd_journal_add_match(journal, from_systemd[i], 0);
 	return r;
 }
 
@@ -64,8 +73,8 @@ static bool is_recent(sd_journal *journal, uint64_t since_us)
 	sd_id128_t boot, this_boot;
 	uint64_t at_us;
 
-	return sd_id128_get_boot(&this_boot) >= 0 &&
-	       sd_journal_get_monotonic_usec(journal, &at_us, &boot) >= 0 &&
+	return sym_sd_id128_get_boot(&this_boot) >= 0 &&
+	       sym_sd_journal_get_monotonic_usec(journal, &at_us, &boot) >= 0 &&
 	       sd_id128_equal(boot, this_boot) && at_us >= since_us;
 }
 
@@ -78,7 +87,7 @@ static int take_line(sd_journal *journal, struct lines *lines)
 	char *line;
 	int r;
 
-	r = sd_journal_get_data(journal, "MESSAGE", &data, &length);
+	r = sym_sd_journal_get_data(journal, "MESSAGE", &data, &length);
 	if (r == -ENOENT)
 		return 0;
 	if (r < 0)
@@ -102,22 +111,24 @@ static int take_line(sd_journal *journal, struct lines *lines)
 
 int journal_read(const char *unit, uint64_t since_us, char **ret_text)
 {
-	_cleanup_(sd_journal_closep) sd_journal *journal = NULL;
+	_cleanup_(sym_sd_journal_closep) sd_journal *journal = NULL;
 	_cleanup_(lines_done) struct lines lines = {.n = 0};
 	_cleanup_text_ struct text text = TEXT_INIT;
 	int r;
 
-	r = sd_journal_open(&journal, SD_JOURNAL_LOCAL_ONLY | SD_JOURNAL_SYSTEM);
+	r = library_keep(&systemd, NULL);
+	if (r >= 0)
+		r = sym_sd_journal_open(&journal, SD_JOURNAL_LOCAL_ONLY | SD_JOURNAL_SYSTEM);
 	if (r < 0)
 		return r;
 	r = add_matches(journal, unit);
 	if (r < 0)
 		return r;
-	sd_journal_set_data_threshold(journal, OUTPUT_TAIL_MAX + sizeof(MESSAGE_FIELD));
-	r = sd_journal_seek_tail(journal);
+	sym_sd_journal_set_data_threshold(journal, OUTPUT_TAIL_MAX + sizeof(MESSAGE_FIELD));
+	r = sym_sd_journal_seek_tail(journal);
 	/* Backwards: a unit may have written a lot since. */
 	while (r >= 0) {
-		r = sd_journal_previous(journal);
+		r = sym_sd_journal_previous(journal);
 		if (r <= 0 || !is_recent(journal, since_us))
 			break;
 		r = take_line(journal, &lines);

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <systemd/sd-bus.h>
 
+#include "agent/base/library.h"
 #include "agent/base/process.h"
 #include "agent/base/text.h"
 
@@ -21,52 +22,80 @@ enum {
 
 static const uint64_t usec_per_ms = 1000, usec_per_s = 1000000;
 
-#define _cleanup_bus_error_ _cleanup_(sd_bus_error_free)
-#define _cleanup_message_ _cleanup_(sd_bus_message_unrefp)
+#define FUNCTIONS(F) \
+	F(sd_bus_add_match) F(sd_bus_call) F(sd_bus_call_method) F(sd_bus_close_unref) \
+	F(sd_bus_error_free) F(sd_bus_error_has_name) F(sd_bus_error_is_set) F(sd_bus_get_fd) \
+	F(sd_bus_get_property) F(sd_bus_get_property_string) F(sd_bus_match_signal) \
+	F(sd_bus_message_at_end) F(sd_bus_message_enter_container) \
+	F(sd_bus_message_exit_container) F(sd_bus_message_get_path) \
+	F(sd_bus_message_new_method_call) F(sd_bus_message_read) F(sd_bus_message_skip) \
+	F(sd_bus_message_unref) F(sd_bus_open_system) F(sd_bus_path_encode) F(sd_bus_process) \
+	F(sd_bus_set_method_call_timeout) F(sd_bus_slot_unref) F(sd_bus_wait)
+LIBRARY_OF_FILE(systemd, "libsystemd.so.0", FUNCTIONS);
+
+static void bus_error_done(sd_bus_error *why)
+{
+	sym_sd_bus_error_free(why);
+}
+DEFINE_CLEANUP(sd_bus_message *, sym_sd_bus_message_unref);
+DEFINE_CLEANUP(sd_bus_slot *, sym_sd_bus_slot_unref);
+#define _cleanup_bus_error_ _cleanup_(bus_error_done)
+#define _cleanup_message_ _cleanup_(sym_sd_bus_message_unrefp)
 
 static int failed(struct error *err, int r, const sd_bus_error *why, const char *what)
 {
-	if (sd_bus_error_is_set(why) && why->message)
+	if (sym_sd_bus_error_is_set(why) && why->message)
 		error_set(err, ERROR_INTERNAL, NULL, "systemd: %s: %s", what, why->message);
 	else
 		error_set_errno(err, r, "systemd: %s", what);
 	return r;
 }
 
-int bus_open(int timeout_ms, struct sd_bus **ret, struct error *err)
+static int connect_bus(int timeout_ms, struct sd_bus **ret, struct error *err)
 {
 	_cleanup_bus_error_ sd_bus_error why = SD_BUS_ERROR_NULL;
 	_cleanup_bus_ sd_bus *bus = NULL;
 	int r;
 
-	r = sd_bus_open_system(&bus);
+	r = sym_sd_bus_open_system(&bus);
 	if (r >= 0)
-		r = sd_bus_set_method_call_timeout(bus, (uint64_t)timeout_ms * usec_per_ms);
+		r = sym_sd_bus_set_method_call_timeout(bus, (uint64_t)timeout_ms * usec_per_ms);
 	if (r < 0)
 		return error_set_errno(err, r, "cannot connect to the system bus");
 	/* Without a subscriber the manager sends no signals. */
-	r = sd_bus_call_method(bus, SYSTEMD, MANAGER_PATH, MANAGER, "Subscribe", &why, NULL, "");
+	r = sym_sd_bus_call_method(bus, SYSTEMD, MANAGER_PATH, MANAGER, "Subscribe", &why, NULL, "");
 	if (r < 0)
 		return failed(err, r, &why, "Subscribe");
 	*ret = TAKE_PTR(bus);
 	return 0;
 }
 
+/* What takes a connection finds the library loaded. */
+int bus_open(int timeout_ms, struct sd_bus **ret, struct error *err)
+{
+	int r = library_keep(&systemd, err);
+
+	return r < 0 ? r : connect_bus(timeout_ms, ret, err);
+}
+
 void bus_close(struct sd_bus *bus)
 {
-	sd_bus_close_unref(bus);
+	if (bus)
+		sym_sd_bus_close_unref(bus);
 }
 
 int bus_unit_path(const char *unit, char **ret_path)
 {
-	return sd_bus_path_encode(MANAGER_PATH "/unit", unit, ret_path);
+	int r = library_keep(&systemd, NULL);
+
+	return r < 0 ? r : sym_sd_bus_path_encode(MANAGER_PATH "/unit", unit, ret_path);
 }
 
 static int get_string(sd_bus *bus, const char *path, const char *interface, const char *property,
 	char **ret, struct error *err)
 {
 	_cleanup_bus_error_ sd_bus_error why = SD_BUS_ERROR_NULL;
-	int r = sd_bus_get_property_string(bus, SYSTEMD, path, interface, property, &why, ret);
+	int r = sym_sd_bus_get_property_string(bus, SYSTEMD, path, interface, property, &why, ret);
 
 	return r < 0 ? failed(err, r, &why, property) : 0;
 }
@@ -94,11 +123,11 @@ static int read_property(sd_bus_message *reply, const char *name, struct propert
 	};
 
 	if (streq(name, "Job"))
-		return sd_bus_message_read(reply, "v", "(uo)", &p->job, NULL);
+		return sym_sd_bus_message_read(reply, "v", "(uo)", &p->job, NULL);
 	for (size_t i = 0; i < ELEMENTSOF(wanted); i++)
 		if (streq(name, wanted[i].name))
-			return sd_bus_message_read(reply, "v", wanted[i].type, wanted[i].ret);
-	return sd_bus_message_skip(reply, "v");
+			return sym_sd_bus_message_read(reply, "v", wanted[i].type, wanted[i].ret);
+	return sym_sd_bus_message_skip(reply, "v");
 }
 
 static int read_properties(sd_bus_message *reply, struct properties *ret)
@@ -106,13 +135,13 @@ static int read_properties(sd_bus_message *reply, struct properties *ret)
 	const char *name;
 	int r;
 
-	r = sd_bus_message_enter_container(reply, 'a', "{sv}");
-	while (r >= 0 && (r = sd_bus_message_enter_container(reply, 'e', "sv")) > 0) {
-		r = sd_bus_message_read(reply, "s", &name);
+	r = sym_sd_bus_message_enter_container(reply, 'a', "{sv}");
+	while (r >= 0 && (r = sym_sd_bus_message_enter_container(reply, 'e', "sv")) > 0) {
+		r = sym_sd_bus_message_read(reply, "s", &name);
 		if (r >= 0)
 			r = read_property(reply, name, ret);
 		if (r >= 0)
-			r = sd_bus_message_exit_container(reply);
+			r = sym_sd_bus_message_exit_container(reply);
 	}
 	return r;
 }
@@ -127,7 +156,7 @@ int bus_read_state(
 	struct properties p = {0};
 	int r;
 
-	r = sd_bus_call_method(bus, SYSTEMD, path, "org.freedesktop.DBus.Properties", "GetAll",
+	r = sym_sd_bus_call_method(bus, SYSTEMD, path, "org.freedesktop.DBus.Properties", "GetAll",
 		&why, &reply, "s", "");
 	if (r >= 0)
 		r = read_properties(reply, &p);
@@ -159,12 +188,12 @@ static int get_environment_files(sd_bus *bus, const char *path, char ***ret, str
 	size_t n = 0;
 	int r;
 
-	r = sd_bus_get_property(
+	r = sym_sd_bus_get_property(
 		bus, SYSTEMD, path, SERVICE, "EnvironmentFiles", &why, &reply, "a(sb)");
 	if (r < 0)
 		return failed(err, r, &why, "EnvironmentFiles");
-	r = sd_bus_message_enter_container(reply, 'a', "(sb)");
-	while (r >= 0 && (r = sd_bus_message_read(reply, "(sb)", &file, NULL)) > 0) {
+	r = sym_sd_bus_message_enter_container(reply, 'a', "(sb)");
+	while (r >= 0 && (r = sym_sd_bus_message_read(reply, "(sb)", &file, NULL)) > 0) {
 		if (strv_push(&files, &n, strdup(file)) < 0)
 			return error_set_errno(err, -ENOMEM, "systemd");
 	}
@@ -218,7 +247,7 @@ static int on_job_removed(sd_bus_message *message, void *userdata, sd_bus_error 
 	const char *path, *result;
 
 	(void)ret_error;
-	if (sd_bus_message_read(message, "uoss", NULL, &path, NULL, &result) < 0)
+	if (sym_sd_bus_message_read(message, "uoss", NULL, &path, NULL, &result) < 0)
 		return 0;
 	if (job->path && !job->result && streq(job->path, path))
 		job->result = strdup(result);
@@ -237,9 +266,9 @@ static int wait_for_job(sd_bus *bus, struct job *job, int timeout_ms)
 
 		if (left <= 0)
 			return -ETIMEDOUT;
-		r = sd_bus_process(bus, NULL);
+		r = sym_sd_bus_process(bus, NULL);
 		if (r == 0)
-			r = sd_bus_wait(bus, (uint64_t)left * usec_per_ms);
+			r = sym_sd_bus_wait(bus, (uint64_t)left * usec_per_ms);
 		if (r < 0 && r != -EINTR)
 			return r;
 	}
@@ -250,22 +279,22 @@ int bus_run_job(struct sd_bus *bus, const char *method, const char *unit, int ti
 	char **ret_result, struct error *err)
 {
 	_cleanup_bus_error_ sd_bus_error why = SD_BUS_ERROR_NULL;
-	_cleanup_(sd_bus_slot_unrefp) sd_bus_slot *slot = NULL;
+	_cleanup_(sym_sd_bus_slot_unrefp) sd_bus_slot *slot = NULL;
 	_cleanup_message_ sd_bus_message *reply = NULL;
 	struct job job = {0};
 	int r;
 
-	r = sd_bus_match_signal(
+	r = sym_sd_bus_match_signal(
 		bus, &slot, SYSTEMD, MANAGER_PATH, MANAGER, "JobRemoved", on_job_removed, &job);
 	if (r < 0)
 		return failed(err, r, NULL, "JobRemoved");
-	r = sd_bus_call_method(
+	r = sym_sd_bus_call_method(
 		bus, SYSTEMD, MANAGER_PATH, MANAGER, method, &why, &reply, "ss", unit, "replace");
-	if (r < 0 && sd_bus_error_has_name(&why, NO_SUCH_UNIT))
+	if (r < 0 && sym_sd_bus_error_has_name(&why, NO_SUCH_UNIT))
 		r = -ENOENT;
 	if (r < 0)
 		return failed(err, r, &why, method);
-	r = sd_bus_message_read(reply, "o", &job.path);
+	r = sym_sd_bus_message_read(reply, "o", &job.path);
 	if (r >= 0)
 		r = wait_for_job(bus, &job, timeout_ms);
 	if (r < 0) {
@@ -282,20 +311,20 @@ static int reload_manager(sd_bus *bus, struct error *err)
 	_cleanup_message_ sd_bus_message *request = NULL;
 	int r;
 
-	r = sd_bus_message_new_method_call(bus, &request, SYSTEMD, MANAGER_PATH, MANAGER, "Reload");
+	r = sym_sd_bus_message_new_method_call(bus, &request, SYSTEMD, MANAGER_PATH, MANAGER, "Reload");
 	if (r >= 0)
-		r = sd_bus_call(bus, request, RELOAD_TIMEOUT_S * usec_per_s, &why, NULL);
+		r = sym_sd_bus_call(bus, request, RELOAD_TIMEOUT_S * usec_per_s, &why, NULL);
 	return r < 0 ? failed(err, r, &why, "Reload") : 0;
 }
 
 /* The reply names the links that were made or removed: an array of (type, link, target). */
 static int has_changes(sd_bus_message *reply)
 {
-	int r = sd_bus_message_enter_container(reply, 'a', "(sss)");
+	int r = sym_sd_bus_message_enter_container(reply, 'a', "(sss)");
 
 	if (r < 0)
 		return r;
-	r = sd_bus_message_at_end(reply, false);
+	r = sym_sd_bus_message_at_end(reply, false);
 	return r < 0 ? r : r == 0;
 }
 
@@ -308,17 +337,17 @@ int bus_set_enabled(struct sd_bus *bus, const char *unit, bool enabled, struct e
 	int r;
 
 	if (enabled)
-		r = sd_bus_call_method(bus, SYSTEMD, MANAGER_PATH, MANAGER, method, &why, &reply,
+		r = sym_sd_bus_call_method(bus, SYSTEMD, MANAGER_PATH, MANAGER, method, &why, &reply,
 			"asbb", 1, unit, for_this_boot_only, force);
 	else
-		r = sd_bus_call_method(bus, SYSTEMD, MANAGER_PATH, MANAGER, method, &why, &reply,
+		r = sym_sd_bus_call_method(bus, SYSTEMD, MANAGER_PATH, MANAGER, method, &why, &reply,
 			"asb", 1, unit, for_this_boot_only);
-	if (r < 0 && !enabled && (r == -ENOENT || sd_bus_error_has_name(&why, NO_SUCH_UNIT)))
+	if (r < 0 && !enabled && (r == -ENOENT || sym_sd_bus_error_has_name(&why, NO_SUCH_UNIT)))
 		return 0; /* without a unit file nothing is started */
 	if (r < 0)
 		return failed(err, r, &why, method);
 	if (enabled) /* carries_install_info */
-		r = sd_bus_message_skip(reply, "b");
+		r = sym_sd_bus_message_skip(reply, "b");
 	if (r >= 0)
 		r = has_changes(reply);
 	if (r < 0)
@@ -330,14 +359,14 @@ int bus_set_enabled(struct sd_bus *bus, const char *unit, bool enabled, struct e
 void bus_reset_failed(struct sd_bus *bus, const char *unit)
 {
 	/* Fails if the manager has forgotten the unit already. */
-	sd_bus_call_method(
+	sym_sd_bus_call_method(
 		bus, SYSTEMD, MANAGER_PATH, MANAGER, "ResetFailedUnit", NULL, NULL, "s", unit);
 }
 
 static int on_properties_changed(sd_bus_message *message, void *userdata, sd_bus_error *ret_error)
 {
 	const struct bus_watch *watch = userdata;
-	const char *path = sd_bus_message_get_path(message);
+	const char *path = sym_sd_bus_message_get_path(message);
 
 	(void)ret_error;
 	if (path)
@@ -349,7 +378,7 @@ int bus_watch_services(struct sd_bus *bus, struct bus_watch *watch, struct error
 {
 	int r;
 
-	r = sd_bus_add_match(bus, NULL,
+	r = sym_sd_bus_add_match(bus, NULL,
 		"type='signal',sender='" SYSTEMD "',path_namespace='" MANAGER_PATH "/unit',"
 		"interface='org.freedesktop.DBus.Properties',member='PropertiesChanged',arg0="
 		"'" SERVICE "'",
@@ -359,7 +388,7 @@ int bus_watch_services(struct sd_bus *bus, struct bus_watch *watch, struct error
 
 int bus_fd(struct sd_bus *bus)
 {
-	return sd_bus_get_fd(bus);
+	return sym_sd_bus_get_fd(bus);
 }
 
 int bus_process(struct sd_bus *bus)
@@ -367,7 +396,7 @@ int bus_process(struct sd_bus *bus)
 	int r;
 
 	do
-		r = sd_bus_process(bus, NULL);
+		r = sym_sd_bus_process(bus, NULL);
 	while (r > 0);
 	return r;
 }

@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 
 #include "agent/network/ipvs.h"
+#include "agent/network/libnl.h"
 
 /* A netlink message of the kernel about IPVS, as a service or as a destination. libnl gives whole messages only. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -13,6 +14,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	_cleanup_ipvs_service_ struct ipvs_service service = IPVS_SERVICE_INIT;
 	struct nlmsghdr *message;
 
+	if (libnl_keep_genl(NULL) < 0)
+		abort();
 	if (size < sizeof(*message) || size > 65536)
 		return 0;
 	message = malloc(size);

@@ -10,6 +10,7 @@
 
 #include "agent/base/text.h"
 #include "agent/network/ipvs.h"
+#include "agent/network/libnl.h"
 
 /* What Linux 6.1 answered to IPVS_CMD_GET_SERVICE and IPVS_CMD_GET_DEST; ipvsadm(8) said the same. */
 
@@ -132,6 +133,12 @@ static void test_broken(void **state)
 		check_address(&service.destinations[i].address, "10.0.1.3", 7000);
 }
 
+static int load(void **state)
+{
+	(void)state;
+	return libnl_keep_genl(NULL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -140,5 +147,5 @@ int main(void)
 		cmocka_unit_test(test_broken),
 	};
 
-	return cmocka_run_group_tests_name("ipvs", tests, NULL, NULL);
+	return cmocka_run_group_tests_name("ipvs", tests, load, NULL);
 }
