@@ -196,6 +196,17 @@ class ControlPlane:
         for name in services:
             self.stop_process(name, signal.SIGTERM)
 
+    def refuse_heartbeats(self, address):
+        """Of this amphora, as where no health manager runs: it is told so (ICMP), until accept_heartbeats()."""
+        cloud.run("nft", "add table ip refused; add chain ip refused input { type filter hook input priority 0; }; "
+            f"add rule ip refused input ip saddr {address} udp dport 5555 counter reject")
+
+    def refused_heartbeats(self):
+        return int(re.search(r"counter packets (\d+)", cloud.run("nft", "list", "table", "ip", "refused"))[1])
+
+    def accept_heartbeats(self):
+        cloud.run("nft", "delete", "table", "ip", "refused")
+
     def answers(self):
         try:
             return self.get("/lbaas/loadbalancers") is not None
