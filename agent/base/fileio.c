@@ -95,6 +95,15 @@ static int sync_dir(int dir_fd)
 	return 0;
 }
 
+int fileio_sync(int dir_fd, const char *name)
+{
+	_cleanup_close_ int fd = openat(dir_fd, name, O_WRONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+
+	if (fd < 0 || fsync(fd) < 0)
+		return -errno;
+	return 0;
+}
+
 /* The folder part of "name" is opened, so that the temporary file is beside its target. */
 static int open_parent(int dir_fd, const char *name, int *ret_fd, const char **ret_base)
 {
@@ -232,6 +241,14 @@ int fileio_open_dir(int dir_fd, const char *name, mode_t mode, int *ret_fd)
 	return 0;
 }
 
+static bool is_same(int fd, int other_fd)
+{
+	struct stat st, other;
+
+	return fstat(fd, &st) == 0 && fstat(other_fd, &other) == 0 && st.st_dev == other.st_dev &&
+	       st.st_ino == other.st_ino;
+}
+
 int fileio_rename(int old_dir_fd, const char *old_name, int new_dir_fd, const char *new_name)
 {
 	_cleanup_close_ int old_parent = -1, new_parent = -1;
@@ -247,9 +264,7 @@ int fileio_rename(int old_dir_fd, const char *old_name, int new_dir_fd, const ch
 	if (renameat(old_parent, old_base, new_parent, new_base) < 0)
 		return -errno;
 	r = sync_dir(new_parent);
-	if (r < 0)
-		return r;
-	return sync_dir(old_parent);
+	return r < 0 || is_same(old_parent, new_parent) ? r : sync_dir(old_parent);
 }
 
 int fileio_unlink(int dir_fd, const char *name)

@@ -38,6 +38,9 @@ int fileio_write_owned(
 /* The same without the fsyncs: atomic for readers, may be lost by a power cut (counters, caches). */
 int fileio_write_volatile(int dir_fd, const char *name, const void *data, size_t length, mode_t mode);
 
+/* Makes the content of a file durable that was written without (not its name: fileio_rename() does). */
+int fileio_sync(int dir_fd, const char *name);
+
 /* mkdir(2) of one folder, durable. 0 if something of that name is there. */
 int fileio_make_dir(int dir_fd, const char *name, mode_t mode);
 

@@ -34,9 +34,16 @@ struct published {
 #define PUBLISHED_INIT ((struct published){0})
 void published_done(struct published *published);
 
-/* amphorad.cfg, the second -f. "lb" is what it is for, NULL for an uploaded configuration. */
+/* amphorad.cfg, the second -f, beside what is rendered from a definition. */
 int instance_own_config(struct instance *instance, const struct load_balancer *lb, char **ret, size_t *ret_length);
 int instance_write_own_config(struct instance *instance, const struct load_balancer *lb, struct error *err);
+/* The same beside an uploaded configuration. */
+int instance_own_config_of_upload(
+	struct instance *instance, const char *uploaded, size_t uploaded_length, char **ret, size_t *ret_length);
+int instance_write_own_config_of_upload(
+	struct instance *instance, const char *uploaded, size_t uploaded_length, struct error *err);
+/* Whether HAProxy may send HTTP requests of its own with it: Lua scripts do, and ACME. */
+bool instance_uses_http_client(const char *config, size_t length);
 /* Writes a server state file without servers: without any, HAProxy warns. */
 int instance_write_no_states(int dir_fd);
 /* The configuration and its files below a folder; not "durable": they need not outlive a power cut. */

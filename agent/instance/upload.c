@@ -148,14 +148,38 @@ static int keep_failed(struct instance *instance, int r, const struct error *pro
 	return r;
 }
 
-/* Nothing at all would be valid beside our own configuration, which has a socket. */
+/* Beside what HAProxy starts with if it ends before the next reload, which is the configuration before until the new one has
+ * passed. */
+static int write_own_config(struct instance *instance, const char *text, size_t length, struct error *err)
+{
+	_cleanup_free_ char *before = NULL;
+	size_t before_length = 0;
+
+	if (instance->uploaded && instance_read_config(instance, &before, &before_length, NULL) == 0 &&
+		instance_uses_http_client(before, before_length))
+		return instance_write_own_config_of_upload(instance, before, before_length, err);
+	return instance_write_own_config_of_upload(instance, text, length, err);
+}
+
+/* The new file gets to the disk while HAProxy judges it. Nothing at all would be valid beside our own configuration, which
+ * has a socket. */
 static int check_uploaded(struct instance *instance, const char *text, const char *peer, char **ret_verdict,
 	struct error *err)
 {
+	const char *haproxy_cmd = instance->settings->haproxy_cmd;
+	_cleanup_(process_job_done) struct process_job job = PROCESS_JOB_INIT;
+	int r;
+
 	if (text[strspn(text, " \t\r\n")] == '\0')
 		return error_set(err, ERROR_HAPROXY, NULL, "the configuration is empty");
-	return haproxy_check(instance->settings->haproxy_cmd, instance->directory, CONFIG_NEW, instance->own_config, peer,
-		ret_verdict, err);
+	r = haproxy_begin_check(
+		haproxy_cmd, instance->directory, CONFIG_NEW, instance->own_config, peer, -1, &job, err);
+	if (r < 0)
+		return r;
+	r = fileio_sync(instance->dir_fd, CONFIG_NEW);
+	if (r < 0)
+		return error_set_errno(err, r, "cannot write %s/" CONFIG_NEW, instance->directory);
+	return haproxy_end_check(haproxy_cmd, &job, ret_verdict, err);
 }
 
 static void set_uploaded(struct instance *instance)
@@ -183,10 +207,10 @@ int instance_upload(struct instance *instance, const char *amphora_id, const cha
 		r = peer_name(amphora_id, &peer);
 	if (r < 0)
 		return error_set_errno(err, r, "configuration");
-	r = instance_write_own_config(instance, NULL, err);
+	r = write_own_config(instance, kept, kept_length, err);
 	if (r < 0)
 		return r;
-	r = fileio_write(instance->dir_fd, CONFIG_NEW, kept, kept_length, 0600);
+	r = fileio_write_volatile(instance->dir_fd, CONFIG_NEW, kept, kept_length, 0600);
 	if (r < 0)
 		return error_set_errno(err, r, "cannot write %s/" CONFIG_NEW, instance->directory);
 	r = check_uploaded(instance, kept, peer, &verdict, err);
@@ -219,7 +243,7 @@ int instance_start_uploaded(struct instance *instance, struct error *err)
 	if (r == 0)
 		r = named_files_read(instance->dir_fd, text, length, &files, err);
 	if (r == 0)
-		r = instance_write_own_config(instance, NULL, err);
+		r = instance_write_own_config_of_upload(instance, text, length, err);
 	if (r == 0)
 		r = instance_start_haproxy(instance, text, length, err);
 	if (r < 0) {

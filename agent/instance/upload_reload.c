@@ -116,7 +116,8 @@ static int plan_reload(struct instance *instance, struct reloading *reloading, s
 		r = named_files_read(instance->dir_fd, reloading->text, reloading->length, &reloading->files, err);
 	if (r < 0)
 		return r;
-	if (instance_own_config(instance, NULL, &wanted->own_config, NULL) < 0)
+	if (instance_own_config_of_upload(
+		    instance, reloading->text, reloading->length, &wanted->own_config, NULL) < 0)
 		return error_set_errno(err, -ENOMEM, "amphorad.cfg");
 	wanted->text = reloading->text;
 	wanted->length = reloading->length;
@@ -141,9 +142,8 @@ static int plan_reload(struct instance *instance, struct reloading *reloading, s
 static int go_back(struct instance *instance, struct reloading *reloading, bool touched, struct error *err)
 {
 	_cleanup_named_files_ struct named_files files = NAMED_FILES_INIT;
-	struct wanted wanted = {.text = reloading->last_good,
-		.length = reloading->last_good_length,
-		.own_config = reloading->wanted.own_config};
+	_cleanup_free_ char *own_config = NULL;
+	struct wanted wanted = {.text = reloading->last_good, .length = reloading->last_good_length};
 	struct plan plan = {.action = PLAN_RELOAD};
 	bool unused;
 	int r;
@@ -153,7 +153,12 @@ static int go_back(struct instance *instance, struct reloading *reloading, bool 
 	r = fileio_write(instance->dir_fd, INSTANCE_CONFIG, wanted.text, wanted.length, 0600);
 	if (r < 0)
 		return error_set_errno(err, r, "cannot write %s", instance->config_file);
-	r = named_files_read(instance->dir_fd, wanted.text, wanted.length, &files, err);
+	if (instance_own_config_of_upload(instance, wanted.text, wanted.length, &own_config, NULL) < 0)
+		return error_set_errno(err, -ENOMEM, "amphorad.cfg");
+	wanted.own_config = own_config;
+	r = instance_write_own_config_of_upload(instance, wanted.text, wanted.length, err);
+	if (r == 0)
+		r = named_files_read(instance->dir_fd, wanted.text, wanted.length, &files, err);
 	if (r == 0 && touched)
 		r = instance_tell_haproxy(instance, &wanted, &plan, &unused, err);
 	if (r < 0)
@@ -197,7 +202,7 @@ int instance_reload_uploaded(struct instance *instance, struct plan *ret_plan, s
 		return r;
 	if (reloading.plan.action != PLAN_NONE)
 		instance_forget_running(instance);
-	r = instance_write_own_config(instance, NULL, err);
+	r = instance_write_own_config_of_upload(instance, reloading.text, reloading.length, err);
 	if (r == 0)
 		r = instance_tell_haproxy(instance, &reloading.wanted, &reloading.plan, &touched, err);
 	if (r < 0 && !instance_haproxy_runs(instance)) {

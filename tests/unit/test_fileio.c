@@ -206,6 +206,10 @@ static void test_rename_and_unlink(void **state)
 	assert_int_equal(fileio_rename(fixture->fd, "b", fixture->fd, "f/c"), 0);
 	assert_content(fixture->fd, "f/c", "b");
 	assert_int_equal(fileio_rename(fixture->fd, "b", fixture->fd, "d"), -ENOENT);
+	assert_int_equal(fileio_rename(fixture->fd, "f/c", fixture->fd, "f/e"), 0);
+	assert_int_equal(fileio_rename(fixture->fd, "f/e", fixture->fd, "f/c"), 0);
+	assert_int_equal(fileio_sync(fixture->fd, "f/c"), 0);
+	assert_int_equal(fileio_sync(fixture->fd, "f/e"), -ENOENT);
 	assert_int_equal(fileio_unlink(fixture->fd, "f/c"), 0);
 	assert_int_equal(fileio_unlink(fixture->fd, "f/c"), 0);
 	assert_int_equal(fileio_unlink(fixture->fd, "none/c"), 0);

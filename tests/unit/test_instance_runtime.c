@@ -449,6 +449,74 @@ static void test_upload_applies_the_difference(void **state)
 	assert_int_not_equal(pids_of(fixture, LB_A).worker, pids.worker);
 }
 
+#define OWN_REQUESTS "global\n    httpclient.ssl.verify required\n"
+
+static void assert_verifies(struct fixture *fixture, bool verifies)
+{
+	_cleanup_free_ char *own = file_of(fixture, LB_A, "amphorad.cfg");
+
+	assert_int_equal(strstr(own, "httpclient.ssl.verify none\n") == NULL, verifies);
+}
+
+/* CA certificates are read, and whom HAProxy asks is verified, where a configuration may make it send requests of its own;
+ * also when HAProxy starts again after an upload that was refused, or not reloaded yet, or did not work. */
+static void test_upload_and_requests_of_haproxy(void **state)
+{
+	struct fixture *fixture = *state;
+	int port = free_port(), taken_port, taken_fd = listen_anywhere(&taken_port);
+	_cleanup_(control_result_done) struct control_result result = CONTROL_RESULT_INIT;
+	_cleanup_instance_ struct instance *instance = NULL;
+
+	if (!haproxy_version_at_least(&fixture->settings.version, 2, 6))
+		skip();
+	upload(fixture, UPLOADED, fixture->base, port, "", 1, 1);
+	assert_verifies(fixture, false);
+	reload_upload(fixture, PLAN_START);
+	upload(fixture, OWN_REQUESTS UPLOADED, fixture->base, port, "", 1, 1);
+	assert_verifies(fixture, true);
+	reload_upload(fixture, PLAN_RELOAD);
+	assert_int_equal(registry_upload(fixture->registry, LB_A, "amphora", "nonsense\n", strlen("nonsense\n"), NULL),
+		-EBADMSG);
+	assert_verifies(fixture, true);
+	upload(fixture, UPLOADED, fixture->base, taken_port, "", 1, 1);
+	assert_verifies(fixture, true);
+	instance = get(fixture, LB_A);
+	assert_true(instance_control(instance, INSTANCE_RELOAD, &result, NULL) < 0);
+	assert_verifies(fixture, true);
+	upload(fixture, UPLOADED, fixture->base, port, "", 1, 1);
+	reload_upload(fixture, PLAN_RELOAD);
+	assert_verifies(fixture, false);
+	close(taken_fd);
+}
+
+static void test_words_of_own_requests(void **state)
+{
+	static const struct {
+		const char *config;
+		bool uses;
+	} cases[] = {
+		{"", false},
+		{"global\n    daemon\n", false},
+		{"global\n    lua-load /x.lua\n", true},
+		{"global\n    lua-load-per-thread /x.lua\n", true},
+		{"global\nhttpclient.ssl.verify required\n", true},
+		{"acme x\n", true},
+		{"global\n\nacme\tx\n", true},
+		{"\"acme\" x", true},
+		{"backend acme.example\n", false},
+		{"    server acme1 192.0.2.1:80 sni str(www.acme.example)\n", false},
+		{"lua-", false},
+		{"acme", true},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ELEMENTSOF(cases); i++)
+		if (instance_uses_http_client(cases[i].config, strlen(cases[i].config)) != cases[i].uses)
+			fail_msg("%s", cases[i].config);
+	/* Also behind a NUL byte. */
+	assert_true(instance_uses_http_client("a\0lua-load b", 12));
+}
+
 /* HAProxy was started again by its supervisor: it runs what was on disk then, whatever it was told. */
 static void test_upload_and_another_worker(void **state)
 {
@@ -848,6 +916,8 @@ int main(void)
 		RUNTIME_TEST(test_secrets_are_not_told),
 		RUNTIME_TEST(test_upload_applies_the_difference),
 		RUNTIME_TEST(test_upload_and_another_worker),
+		RUNTIME_TEST(test_upload_and_requests_of_haproxy),
+		cmocka_unit_test(test_words_of_own_requests),
 		RUNTIME_TEST(test_upload_that_cannot_be_run),
 		RUNTIME_TEST(test_upload_certificates),
 		RUNTIME_TEST(test_burst),
