@@ -135,7 +135,7 @@ static bool is_server_line(const struct cfg_section *section, const struct cfg_l
 /*
  * How much memory a new worker sets aside is of no use to the one that runs: the next reload, for
  * whatever reason, follows it. Octavia from 12.0 sizes the cache anew in every upload by what
- * memory is free at that moment (jinja_cfg.py, build_config()).
+ * memory is free at that moment (jinja_cfg.py, render_loadbalancer_obj()).
  */
 static bool waits_for_reload(const struct cfg_section *section, const struct cfg_line *line)
 {
