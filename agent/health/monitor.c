@@ -215,11 +215,19 @@ int health_snapshot(struct health *health, const struct health_target *target, i
 	return r;
 }
 
-static void leave(struct health *health, const char *lb_id, bool forget_counters)
+/* With the mutex. */
+static bool is_heard(const struct health *health)
+{
+	const struct settings *settings = health->next_settings ? health->next_settings : health->settings;
+
+	return heartbeat_amphora_id(settings->heartbeat) != NULL;
+}
+
+static void leave(struct health *health, const char *lb_id, bool may_come_again)
 {
 	pthread_mutex_lock(&health->mutex);
 	health->forgets++;
-	if (forget_counters)
+	if (!may_come_again || !is_heard(health))
 		counters_forget(health->counters, lb_id);
 	for (size_t i = 0; i < health->n_table; i++)
 		if (streq(health->table[i]->lb_id, lb_id)) {
@@ -232,12 +240,12 @@ static void leave(struct health *health, const char *lb_id, bool forget_counters
 
 void health_forget(struct health *health, const char *lb_id)
 {
-	leave(health, lb_id, true);
+	leave(health, lb_id, false);
 }
 
 void health_leave(struct health *health, const char *lb_id)
 {
-	leave(health, lb_id, false);
+	leave(health, lb_id, true);
 }
 
 void health_heartbeats(struct health *health, uint64_t *ret_sent, uint64_t *ret_failed)

@@ -560,3 +560,12 @@ def test_heartbeats_carry_it(octavia, origins, health_managers):
         assert server_of(listener.protocol_port, address=VIP) == "a"
     wait_for(lambda: counted() == before + 7, 10, "seven connections are counted")
     assert manager.key == HEARTBEAT_KEY and manager.errors == []
+    # A controller that can get no certificate takes the whole of it away, and sends it again later: its database has what
+    # was counted before.
+    octavia.driver.delete(listener)
+    wait_for(lambda: manager.messages[-1]["listeners"] == {}, 10, "it is gone")
+    lb.listeners = [listener]
+    octavia.update(lb)
+    for _ in range(3):
+        assert server_of(listener.protocol_port, address=VIP) == "a"
+    wait_for(lambda: counted() == before + 10, 10, "ten connections are counted")
