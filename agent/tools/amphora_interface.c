@@ -55,7 +55,7 @@ static int parse_options(int argc, char **argv, struct command *command)
 			fputs(help_text, stdout);
 			return EXIT_SUCCESS;
 		case 'V':
-			puts("amphora-interface " PACKAGE_VERSION);
+			puts("amphora-interface (" PACKAGE_NAME ") " PACKAGE_VERSION);
 			return EXIT_SUCCESS;
 		default:
 			return EXIT_USAGE;
