@@ -48,6 +48,18 @@ int process_open(pid_t pid, int *ret_pidfd)
 	return 0;
 }
 
+pid_t process_read_pid_file(const char *path)
+{
+	enum { LIMIT = 64 };
+	_cleanup_free_ char *content = NULL;
+	int64_t pid;
+
+	if (fileio_read_own(AT_FDCWD, path, LIMIT, &content, NULL) < 0)
+		return 0;
+	content[strcspn(content, "\n")] = '\0';
+	return text_to_int64(content, &pid) < 0 || pid <= 1 || pid > INT_MAX ? 0 : (pid_t)pid;
+}
+
 int process_signal(int pidfd, int signal)
 {
 	return syscall(SYS_pidfd_send_signal, pidfd, signal, NULL, 0) < 0 ? -errno : 0;

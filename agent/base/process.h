@@ -69,6 +69,9 @@ int process_spawn_detached_in(
 /* pidfd_open(2): refers to that very process even after its number is reused. -ESRCH if there is none. */
 int process_open(pid_t pid, int *ret_pidfd);
 
+/* The number in a pid file; 0 if there is none, or something else. It may be another program's by now. */
+pid_t process_read_pid_file(const char *path);
+
 /* pidfd_send_signal(2). */
 int process_signal(int pidfd, int signal);
 

@@ -16,7 +16,6 @@
 #include "agent/supervisor/output.h"
 
 enum {
-	PID_FILE_MAX = 64,
 	CONFIG_LIMIT = 16 * 1024 * 1024,
 	COMMAND_LINE_MAX = 64 * 1024,
 	READY_POLL_MS = 20,
@@ -29,17 +28,6 @@ enum {
 	EXIT_TEST = 5,
 	EXIT_TEST_SECURITY = 6,
 };
-
-static pid_t read_pid_file(const char *path)
-{
-	_cleanup_free_ char *content = NULL;
-	int64_t pid;
-
-	if (fileio_read_own(AT_FDCWD, path, PID_FILE_MAX, &content, NULL) < 0)
-		return 0;
-	content[strcspn(content, "\n")] = '\0';
-	return text_to_int64(content, &pid) < 0 || pid <= 1 || pid > INT_MAX ? 0 : (pid_t)pid;
-}
 
 /* "-f CONFIG" among the arguments, which are NUL-separated (proc(5)). */
 static bool runs_config(pid_t pid, const char *config)
@@ -74,7 +62,7 @@ bool keepalived_process_has_ended(int pidfd)
 int keepalived_process_find(const struct keepalived_spec *spec, pid_t *ret_pid, int *ret_pidfd)
 {
 	_cleanup_close_ int pidfd = -1;
-	pid_t pid = read_pid_file(spec->pid_file);
+	pid_t pid = process_read_pid_file(spec->pid_file);
 
 	/* Opened before the look and alive after it: the same process. */
 	if (pid == 0 || process_open(pid, &pidfd) < 0 || !runs_config(pid, spec->config) ||
@@ -145,7 +133,7 @@ static void read_expected(const struct keepalived_spec *spec, bool *ret_vrrp, bo
 /* "file": below /proc/PID, NULL: nothing more than that it lives. */
 static bool child_works(const char *pid_file, const char *file)
 {
-	pid_t pid = read_pid_file(pid_file);
+	pid_t pid = process_read_pid_file(pid_file);
 	char path[64];
 
 	snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, file ? file : "");

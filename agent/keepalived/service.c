@@ -14,9 +14,6 @@
 
 enum {
 	READY_TIMEOUT_MS = 20000,
-	STABLE_MS = 60 * 1000, /* after a longer run the back-off begins anew */
-	BACKOFF_FIRST_MS = 100,
-	BACKOFF_MAX_MS = 30 * 1000,
 	BUSY_RETRY_MS = 100,
 };
 
@@ -101,7 +98,7 @@ int service_new(const struct keepalived_spec *spec, const char *unit, struct ser
 	if (look(service)) {
 		log_notice("%s: keepalived runs already (process %d)", spec->name, (int)service->pid);
 		service->wanted = true;
-		service->started_ms = process_now_ms();
+		backoff_started(&service->backoff);
 	}
 	*ret = TAKE_PTR(service);
 	return 0;
@@ -153,22 +150,8 @@ static int start_direct(struct service *service, struct error *err)
 	r = keepalived_process_spawn(&service->spec, &service->pid, &service->pidfd, err);
 	if (r < 0)
 		return r;
-	service->started_ms = process_now_ms();
-	service->restart_at_ms = 0;
+	backoff_started(&service->backoff);
 	return 0;
-}
-
-static int64_t schedule_restart(struct service *service)
-{
-	int64_t delay_ms = BACKOFF_FIRST_MS;
-
-	for (unsigned i = 0; i < service->failures && delay_ms < BACKOFF_MAX_MS; i++)
-		delay_ms *= 2;
-	if (delay_ms > BACKOFF_MAX_MS)
-		delay_ms = BACKOFF_MAX_MS;
-	service->failures++;
-	service->restart_at_ms = process_now_ms() + delay_ms;
-	return delay_ms;
 }
 
 static void stop_failed(struct service *service)
@@ -197,7 +180,7 @@ static int start(struct service *service, struct error *err)
 		return error_code_to_errno(ERROR_APPLY);
 	}
 	service->wanted = true;
-	service->failures = 0;
+	service->backoff.failures = 0;
 	log_notice("%s: keepalived was started (process %d)", service->spec.name, (int)service->pid);
 	return 0;
 }
@@ -220,7 +203,7 @@ int service_begin(struct service *service, struct error *err)
 	r = start_direct(service, err);
 	service->wanted = true;
 	if (r < 0)
-		schedule_restart(service);
+		backoff_failed_ms(&service->backoff);
 	return r;
 }
 
@@ -264,7 +247,7 @@ int service_stop(struct service *service, struct error *err)
 
 	HOLD(lock, &service->lock);
 	service->wanted = false;
-	service->restart_at_ms = 0;
+	service->backoff.restart_at_ms = 0;
 	if (service->unit)
 		r = unit_stop(service->unit, err);
 	if (r == 0 && look(service)) {
@@ -297,12 +280,10 @@ static void note_end(struct service *service)
 	_cleanup_free_ char *words = NULL;
 	pid_t pid = service->pid;
 
-	if (process_now_ms() - service->started_ms > STABLE_MS)
-		service->failures = 0;
 	forget(service);
 	output_tail(service->spec.log_file, 0, &words);
-	log_error("%s: keepalived (process %d) has ended; restart in %lld ms; its last words: %s", service->spec.name,
-		(int)pid, (long long)schedule_restart(service), words ? last_lines(words) : "");
+	log_error("%s: keepalived (process %d) has ended; restart in %d ms; its last words: %s", service->spec.name,
+		(int)pid, backoff_ended_ms(&service->backoff), words ? last_lines(words) : "");
 }
 
 static void restart(struct service *service)
@@ -313,8 +294,8 @@ static void restart(struct service *service)
 		log_notice("%s: keepalived was started again (process %d)", service->spec.name, (int)service->pid);
 		return;
 	}
-	log_error("%s: keepalived cannot be started again: %s; next try in %lld ms", service->spec.name,
-		error_message(&problem), (long long)schedule_restart(service));
+	log_error("%s: keepalived cannot be started again: %s; next try in %d ms", service->spec.name,
+		error_message(&problem), backoff_failed_ms(&service->backoff));
 }
 
 int64_t service_supervise(struct service *service, int *ret_pidfd)
@@ -328,15 +309,15 @@ int64_t service_supervise(struct service *service, int *ret_pidfd)
 		return process_now_ms() + BUSY_RETRY_MS;
 	if (service->wanted && service->pidfd >= 0 && keepalived_process_has_ended(service->pidfd))
 		note_end(service);
-	if (service->wanted && service->restart_at_ms != 0 && service->restart_at_ms <= process_now_ms())
+	if (service->wanted && backoff_is_due(&service->backoff))
 		restart(service);
 	if (output_size(service->spec.log_file) > OUTPUT_FILE_MAX) {
 		off_t since = 0;
 
 		output_trim(service->spec.log_file, &since);
 	}
-	if (service->wanted && service->restart_at_ms != 0)
-		next = service->restart_at_ms;
+	if (service->wanted && service->backoff.restart_at_ms != 0)
+		next = service->backoff.restart_at_ms;
 	else if (service->wanted && service->pidfd >= 0)
 		*ret_pidfd = fcntl(service->pidfd, F_DUPFD_CLOEXEC, 3);
 	pthread_mutex_unlock(&service->lock);

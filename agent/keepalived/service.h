@@ -15,6 +15,7 @@
 
 #include "agent/base/error.h"
 #include "agent/keepalived/process.h"
+#include "agent/supervisor/backoff.h"
 
 struct service {
 	struct keepalived_spec spec; /* its strings are ours */
@@ -25,8 +26,7 @@ struct service {
 	pid_t pid;
 	int pidfd;                   /* -1: none runs, as far as we know */
 	bool wanted;                 /* direct: start it again when it ends */
-	unsigned failures;           /* ends in a row without a long run between them */
-	int64_t started_ms, restart_at_ms; /* restart_at_ms 0: no restart is pending */
+	struct backoff backoff;
 };
 
 /* Copies the strings, and finds one that runs. */

@@ -27,7 +27,6 @@ enum {
 	SIGNALS_POLL_MS = 1,
 	TERMINATE_MS = 5000, /* from SIGTERM to SIGKILL */
 	KILL_MS = 5000,
-	PID_FILE_MAX = 64,
 	STATUS_FILE_MAX = 64 * 1024,
 };
 
@@ -125,23 +124,9 @@ void master_done(struct master *m)
 	*m = (struct master){.pidfd = -1};
 }
 
-/* The number in the pid file; 0 if there is none, or something else. */
-static pid_t read_pid_file(const char *path)
-{
-	_cleanup_free_ char *content = NULL;
-	int64_t pid;
-
-	if (fileio_read(AT_FDCWD, path, PID_FILE_MAX, &content, NULL) < 0)
-		return 0;
-	content[strcspn(content, "\n")] = '\0';
-	if (text_to_int64(content, &pid) < 0 || pid <= 1 || pid > INT_MAX)
-		return 0;
-	return (pid_t)pid;
-}
-
 int master_find(struct master *m, struct error *err)
 {
-	pid_t hint = read_pid_file(m->spec.pid_file);
+	pid_t hint = process_read_pid_file(m->spec.pid_file);
 	int r;
 
 	r = find_master(m->spec.master_socket, hint, &m->pid, &m->pidfd);

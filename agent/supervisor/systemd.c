@@ -15,22 +15,16 @@
  * nor one about an operation of ours is taken for news. Operations open a connection each, because
  * a connection belongs to one thread.
  *
- * Locks, as in direct.c. The supervisor's guards the list of units and the connection for signals.
- * A unit's is held for as long as an operation on it takes; dispatch only tries it and comes back
- * after BUSY_RETRY_MS. Nobody waits for a unit's while holding the supervisor's. The callback is
- * called with no lock held.
+ * The supervisor's lock (common.h) guards the connection for signals, too.
  *
  * Source: org.freedesktop.systemd1(5), systemd.service(5).
  */
 
-#include "agent/supervisor/supervisor.h"
+#include "agent/supervisor/common.h"
 
-#include <pthread.h>
-#include <stdatomic.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include "agent/base/lock.h"
@@ -38,25 +32,18 @@
 #include "agent/base/text.h"
 #include "agent/supervisor/journal.h"
 #include "agent/supervisor/report.h"
-#include "agent/supervisor/master.h"
 #include "agent/supervisor/systemd_bus.h"
 #include "agent/supervisor/systemd_unit.h"
 
 enum {
 	CALL_TIMEOUT_MS = 25 * 1000, /* the manager answers nobody while it reads its unit files */
 	LOOK_TIMEOUT_MS = 1000,      /* of a call that the main thread waits for */
-	BUSY_RETRY_MS = 50,
 	RETRY_MS = 1000, /* when systemd or the bus does not answer */
 };
 
 struct unit {
-	struct supervisor_unit base; /* first: the caller's handle */
-	struct unit *next;           /* guarded by the supervisor's lock */
-	_Atomic pid_t pid;           /* the master's, 0 while there is none */
-	_Atomic unsigned restarts;
-	_Atomic bool changed; /* its state has to be looked at */
-
-	pthread_mutex_t lock; /* guards what follows, but the unit's names, which never change */
+	struct common_unit common; /* first; its lock guards what follows, but the unit's names, which never change */
+	_Atomic bool changed;      /* not guarded: its state has to be looked at */
 	struct systemd_unit unit;
 	pid_t told;          /* the master that callers know of, 0: none */
 	unsigned n_restarts; /* systemd's count when we last looked */
@@ -66,14 +53,10 @@ struct unit {
 };
 
 struct systemd {
-	struct supervisor base; /* first */
-	supervisor_callback on_event;
-	void *userdata;
+	struct common_supervisor common; /* first */
 	struct bus_watch watch;
-	int epoll_fd, timer_fd, wake_fd;
-	pthread_mutex_t lock; /* guards what follows */
-	struct unit *units;
-	struct sd_bus *bus; /* NULL while there is no connection */
+	int wake_fd;
+	struct sd_bus *bus; /* NULL while there is no connection; guarded by the supervisor's lock */
 };
 
 static struct systemd *systemd_of(struct supervisor *s)
@@ -86,6 +69,16 @@ static struct unit *unit_of(struct supervisor_unit *u)
 	return (struct unit *)u;
 }
 
+static struct unit *first(const struct systemd *d)
+{
+	return (struct unit *)d->common.units;
+}
+
+static struct unit *next(const struct unit *u)
+{
+	return (struct unit *)u->common.next;
+}
+
 static void enqueue(struct report_queue *queue, const struct unit *u, enum supervisor_event event,
 	pid_t pid, int delay_ms)
 {
@@ -93,15 +86,6 @@ static void enqueue(struct report_queue *queue, const struct unit *u, enum super
 		.event = event, .lb_id = u->unit.master.spec.lb_id, .pid = pid, .delay_ms = delay_ms};
 
 	report_enqueue(queue, &report, NULL, u->unit.name, u->unit.since_us);
-}
-
-static void set_timer(struct systemd *d, int delay_ms)
-{
-	struct itimerspec spec = {0}; /* 0 disarms it */
-
-	spec.it_value.tv_sec = delay_ms / 1000;
-	spec.it_value.tv_nsec = (long)(delay_ms % 1000) * 1000000;
-	timerfd_settime(d->timer_fd, 0, &spec, NULL);
 }
 
 static void wake(struct systemd *d)
@@ -124,7 +108,7 @@ static int refresh(
 {
 	int r = systemd_unit_refresh(&u->unit, bus, ret, err);
 
-	u->pid = u->unit.master.pid;
+	u->common.pid = u->unit.master.pid;
 	return r;
 }
 
@@ -178,7 +162,7 @@ static void report_restart(
 static void compare(struct unit *u, const struct bus_unit_state *state, struct report_queue *queue)
 {
 	if (state->restarts > u->n_restarts)
-		u->restarts += state->restarts - u->n_restarts;
+		u->common.restarts += state->restarts - u->n_restarts;
 	u->n_restarts = state->restarts;
 	if (u->told != 0 && u->told != u->unit.master.pid)
 		report_end(u, state, queue);
@@ -194,7 +178,7 @@ static void on_change(void *userdata, const char *path)
 {
 	struct systemd *d = userdata;
 
-	for (struct unit *u = d->units; u; u = u->next)
+	for (struct unit *u = first(d); u; u = next(u))
 		if (streq(u->unit.path, path))
 			u->changed = true;
 }
@@ -202,7 +186,6 @@ static void on_change(void *userdata, const char *path)
 static int connect_bus(struct systemd *d, struct error *err)
 {
 	_cleanup_bus_ struct sd_bus *bus = NULL;
-	struct epoll_event event = {.events = EPOLLIN};
 	int r;
 
 	r = bus_open(LOOK_TIMEOUT_MS, &bus, err);
@@ -210,8 +193,9 @@ static int connect_bus(struct systemd *d, struct error *err)
 		r = bus_watch_services(bus, &d->watch, err);
 	if (r < 0)
 		return r;
-	if (epoll_ctl(d->epoll_fd, EPOLL_CTL_ADD, bus_fd(bus), &event) < 0)
-		return error_set_errno(err, -errno, "supervisor: epoll");
+	r = common_add_fd(&d->common, bus_fd(bus), NULL);
+	if (r < 0)
+		return error_set_errno(err, r, "supervisor: epoll");
 	d->bus = TAKE_PTR(bus);
 	return 0;
 }
@@ -219,7 +203,7 @@ static int connect_bus(struct systemd *d, struct error *err)
 static void disconnect(struct systemd *d, int r)
 {
 	log_error("the connection to systemd is lost: %s", strerror(-r));
-	epoll_ctl(d->epoll_fd, EPOLL_CTL_DEL, bus_fd(d->bus), NULL);
+	epoll_ctl(d->common.epoll_fd, EPOLL_CTL_DEL, bus_fd(d->bus), NULL);
 	bus_close(TAKE_PTR(d->bus));
 }
 
@@ -230,7 +214,7 @@ static int reconnect(struct systemd *d)
 	if (r < 0)
 		return r;
 	log_notice("connected to systemd again");
-	for (struct unit *u = d->units; u; u = u->next)
+	for (struct unit *u = first(d); u; u = next(u))
 		u->changed = true;
 	return 0;
 }
@@ -241,12 +225,12 @@ static int look_at_units(struct systemd *d, struct report_queue *queue)
 {
 	int r, result = 0;
 
-	for (struct unit *u = d->units; u; u = u->next) {
+	for (struct unit *u = first(d); u; u = next(u)) {
 		struct bus_unit_state state;
 
 		if (!u->changed)
 			continue;
-		if (pthread_mutex_trylock(&u->lock) != 0) {
+		if (pthread_mutex_trylock(&u->common.lock) != 0) {
 			if (result == 0)
 				result = 1;
 			continue;
@@ -257,7 +241,7 @@ static int look_at_units(struct systemd *d, struct report_queue *queue)
 			compare(u, &state, queue);
 		else
 			u->changed = true;
-		pthread_mutex_unlock(&u->lock);
+		pthread_mutex_unlock(&u->common.lock);
 		if (r < 0)
 			result = r;
 		if (r == -ETIMEDOUT)
@@ -281,7 +265,7 @@ static int look(struct systemd *d, struct report_queue *queue)
 		disconnect(d, r);
 		return RETRY_MS;
 	}
-	for (struct unit *u = d->units; u && result == 0; u = u->next)
+	for (struct unit *u = first(d); u && result == 0; u = next(u))
 		result = u->changed;
 	return result < 0 ? RETRY_MS : result > 0 ? BUSY_RETRY_MS : 0;
 }
@@ -291,21 +275,21 @@ static void systemd_dispatch(struct supervisor *s)
 	struct systemd *d = systemd_of(s);
 	struct report_queue queue = REPORT_QUEUE_INIT;
 
-	drain(d->timer_fd);
+	drain(d->common.timer_fd);
 	drain(d->wake_fd);
-	pthread_mutex_lock(&d->lock);
+	pthread_mutex_lock(&d->common.lock);
 	if (d->bus || reconnect(d) == 0)
-		set_timer(d, look(d, &queue));
+		common_set_timer(&d->common, look(d, &queue));
 	else
-		set_timer(d, RETRY_MS);
-	pthread_mutex_unlock(&d->lock);
-	report_deliver(&queue, d->on_event, d->userdata, journal_read);
+		common_set_timer(&d->common, RETRY_MS);
+	pthread_mutex_unlock(&d->common.lock);
+	report_deliver(&queue, d->common.on_event, d->common.userdata, journal_read);
 }
 
 static void unit_free(struct unit *u)
 {
 	systemd_unit_done(&u->unit);
-	pthread_mutex_destroy(&u->lock);
+	common_unit_done(&u->common);
 	free(u);
 }
 DEFINE_CLEANUP(struct unit *, unit_free);
@@ -319,9 +303,7 @@ static int unit_new(struct supervisor *s, const struct supervisor_spec *spec, st
 	u = calloc(1, sizeof(*u));
 	if (!u)
 		return error_set_errno(err, -ENOMEM, "%s", spec->lb_id);
-	u->base.supervisor = s;
-	u->unit.master.pidfd = -1;
-	pthread_mutex_init(&u->lock, NULL);
+	common_unit_init(&u->common, s, &u->unit.master);
 	r = systemd_unit_init(&u->unit, spec, err);
 	if (r < 0)
 		return r;
@@ -367,15 +349,14 @@ static int systemd_adopt(struct supervisor *s, const struct supervisor_spec *spe
 		return r;
 	settle(u, &state);
 	u->unit.since_us = state.started_us;
-	if (u->pid != 0)
-		log_lb(LOG_NOTICE, spec->lb_id, "HAProxy runs already (process %d)", (int)u->pid);
+	if (u->common.pid != 0)
+		log_lb(LOG_NOTICE, spec->lb_id, "HAProxy runs already (process %d)", (int)u->common.pid);
 
-	HOLD(lock, &d->lock);
+	HOLD(lock, &d->common.lock);
 	u->changed = true; /* nobody listened since we asked */
-	u->next = d->units;
-	d->units = u;
+	common_link(&d->common, &u->common);
 	wake(d);
-	*ret = &TAKE_PTR(u)->base;
+	*ret = &TAKE_PTR(u)->common.base;
 	return 0;
 }
 
@@ -397,7 +378,7 @@ static int systemd_start(struct supervisor_unit *base, struct error *err)
 	struct unit *u = unit_of(base);
 	int r;
 
-	HOLD(unit_lock, &u->lock);
+	HOLD(unit_lock, &u->common.lock);
 	if (master_runs(&u->unit.master))
 		return error_set_errno(
 			err, -EALREADY, "HAProxy of %s runs", u->unit.master.spec.lb_id);
@@ -422,7 +403,7 @@ static int systemd_reload(struct supervisor_unit *base, struct error *err)
 	struct bus_unit_state state;
 	int r;
 
-	HOLD(unit_lock, &u->lock);
+	HOLD(unit_lock, &u->common.lock);
 	if (!master_runs(&u->unit.master)) {
 		r = bus_open(CALL_TIMEOUT_MS, &bus, err);
 		if (r == 0)
@@ -440,7 +421,7 @@ static int systemd_stop(struct supervisor_unit *base, int graceful_ms, struct er
 	struct unit *u = unit_of(base);
 	int r;
 
-	HOLD(unit_lock, &u->lock);
+	HOLD(unit_lock, &u->common.lock);
 	r = bus_open(CALL_TIMEOUT_MS, &bus, err);
 	if (r < 0)
 		return r;
@@ -455,36 +436,16 @@ static int systemd_disable(struct supervisor_unit *base, struct error *err)
 	struct unit *u = unit_of(base);
 	int r;
 
-	HOLD(unit_lock, &u->lock);
+	HOLD(unit_lock, &u->common.lock);
 	r = bus_open(CALL_TIMEOUT_MS, &bus, err);
 	return r < 0 ? r : systemd_unit_disable(&u->unit, bus, err);
-}
-
-/* Dispatch may not have seen an end yet, so the pidfd is asked too. A unit that is busy answers
- * from what is known. */
-static pid_t systemd_pid(struct supervisor_unit *base)
-{
-	struct unit *u = unit_of(base);
-	pid_t pid = u->pid;
-
-	if (pid != 0 && pthread_mutex_trylock(&u->lock) == 0) {
-		if (!master_runs(&u->unit.master))
-			pid = 0;
-		pthread_mutex_unlock(&u->lock);
-	}
-	return pid;
-}
-
-static unsigned systemd_restarts(struct supervisor_unit *u)
-{
-	return unit_of(u)->restarts;
 }
 
 static int systemd_messages(struct supervisor_unit *base, char **ret_text)
 {
 	struct unit *u = unit_of(base);
 
-	HOLD(unit_lock, &u->lock);
+	HOLD(unit_lock, &u->common.lock);
 	return systemd_unit_messages(&u->unit, ret_text);
 }
 
@@ -496,20 +457,10 @@ static void systemd_release(struct supervisor_unit *base)
 	if (!u)
 		return;
 	d = systemd_of(base->supervisor);
-	pthread_mutex_lock(&d->lock);
-	for (struct unit **p = &d->units; *p; p = &(*p)->next) {
-		if (*p == u) {
-			*p = u->next;
-			break;
-		}
-	}
-	pthread_mutex_unlock(&d->lock);
+	pthread_mutex_lock(&d->common.lock);
+	common_unlink(&d->common, &u->common);
+	pthread_mutex_unlock(&d->common.lock);
 	unit_free(u);
-}
-
-static int systemd_fd(struct supervisor *s)
-{
-	return systemd_of(s)->epoll_fd;
 }
 
 static void systemd_free(struct supervisor *s)
@@ -518,14 +469,10 @@ static void systemd_free(struct supervisor *s)
 
 	if (!d)
 		return;
-	while (d->units)
-		systemd_release(&d->units->base);
+	common_done(&d->common);
 	if (d->bus)
 		bus_close(d->bus);
 	close_keep_errno(d->wake_fd);
-	close_keep_errno(d->timer_fd);
-	close_keep_errno(d->epoll_fd);
-	pthread_mutex_destroy(&d->lock);
 	free(d);
 }
 DEFINE_CLEANUP(struct supervisor *, systemd_free);
@@ -537,11 +484,11 @@ static const struct supervisor_operations systemd_operations = {
 	.reload = systemd_reload,
 	.stop = systemd_stop,
 	.disable = systemd_disable,
-	.pid = systemd_pid,
-	.restarts = systemd_restarts,
+	.pid = common_pid,
+	.restarts = common_restarts,
 	.messages = systemd_messages,
 	.release = systemd_release,
-	.fd = systemd_fd,
+	.fd = common_fd,
 	.dispatch = systemd_dispatch,
 	.free = systemd_free,
 };
@@ -555,7 +502,6 @@ bool supervisor_systemd_is_running(void)
 int supervisor_systemd_new(
 	supervisor_callback on_event, void *userdata, struct supervisor **ret, struct error *err)
 {
-	struct epoll_event event = {.events = EPOLLIN};
 	_cleanup_(systemd_freep) struct supervisor *s = NULL;
 	struct systemd *d;
 	int r;
@@ -563,22 +509,16 @@ int supervisor_systemd_new(
 	d = calloc(1, sizeof(*d));
 	if (!d)
 		return error_set_errno(err, -ENOMEM, "supervisor");
-	s = &d->base;
-	d->base.operations = &systemd_operations;
-	d->on_event = on_event;
-	d->userdata = userdata;
+	s = &d->common.base;
 	d->watch = (struct bus_watch){on_change, d};
-	d->epoll_fd = d->timer_fd = d->wake_fd = -1;
-	pthread_mutex_init(&d->lock, NULL);
-	d->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-	if (d->epoll_fd < 0)
-		return error_set_errno(err, -errno, "supervisor: epoll");
-	d->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-	if (d->timer_fd < 0 || epoll_ctl(d->epoll_fd, EPOLL_CTL_ADD, d->timer_fd, &event) < 0)
-		return error_set_errno(err, -errno, "supervisor: timer");
+	d->wake_fd = -1;
+	r = common_init(&d->common, &systemd_operations, on_event, userdata, err);
+	if (r < 0)
+		return r;
 	d->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (d->wake_fd < 0 || epoll_ctl(d->epoll_fd, EPOLL_CTL_ADD, d->wake_fd, &event) < 0)
-		return error_set_errno(err, -errno, "supervisor: eventfd");
+	r = d->wake_fd < 0 ? -errno : common_add_fd(&d->common, d->wake_fd, NULL);
+	if (r < 0)
+		return error_set_errno(err, r, "supervisor: eventfd");
 	r = connect_bus(d, err);
 	if (r < 0)
 		return r;

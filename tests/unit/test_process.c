@@ -350,6 +350,29 @@ static void test_variable_for_the_program(void **state)
 	assert_string_equal(getenv("TEST_VARIABLE"), "ours");
 }
 
+static void test_pid_files(void **state)
+{
+	static const struct {
+		const char *content;
+		pid_t pid;
+	} rows[] = {{"4711\n", 4711}, {"4711", 4711}, {"4711\n4712\n", 4711}, {"1\n", 0}, {"-4711\n", 0}, {"99999999999\n", 0},
+		{"4711 x\n", 0}, {"", 0}};
+	char directory[] = "/tmp/test-process-XXXXXX", path[64], link[64];
+
+	(void)state;
+	assert_non_null(mkdtemp(directory));
+	snprintf(path, sizeof(path), "%s/pid", directory);
+	snprintf(link, sizeof(link), "%s/link", directory);
+	assert_int_equal(process_read_pid_file(path), 0);
+	assert_int_equal(symlink("pid", link), 0);
+	for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+		assert_int_equal(fileio_write_volatile(AT_FDCWD, path, rows[i].content, strlen(rows[i].content), 0600), 0);
+		assert_int_equal(process_read_pid_file(path), rows[i].pid);
+		assert_int_equal(process_read_pid_file(link), 0);
+	}
+	assert_int_equal(fileio_remove_tree(AT_FDCWD, directory), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -364,6 +387,7 @@ int main(void)
 		cmocka_unit_test(test_detached),
 		cmocka_unit_test(test_detached_that_cannot_be_run),
 		cmocka_unit_test(test_start_time),
+		cmocka_unit_test(test_pid_files),
 		cmocka_unit_test(test_input),
 		cmocka_unit_test(test_network_namespace),
 		cmocka_unit_test(test_variable_for_the_program),
