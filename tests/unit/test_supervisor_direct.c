@@ -26,33 +26,9 @@
 #include "agent/base/text.h"
 #include "agent/haproxy/runtime.h"
 #include "agent/supervisor/output.h"
-#include "agent/supervisor/supervisor.h"
-
-enum {
-	PATIENCE_MS = 20000,
-	EVENTS_MAX = 64,
-};
+#include "tests/unit/supervised.h"
 
 #define LB_ID "8a562351-f0a5-4e9c-a1d5-6f1c5c0a9d7e"
-
-struct event {
-	enum supervisor_event event;
-	pid_t pid;
-	int delay_ms;
-	bool has_alert; /* messages hold HAProxy's "[ALERT]" */
-};
-
-struct fixture {
-	char directory[128];
-	char haproxy[160]; /* a link in our folder, so that HAProxy can be taken away */
-	char config[160], own_config[160], socket[160], pid_file[160], log_file[160];
-	uint16_t port;
-	struct supervisor_spec spec;
-	struct supervisor *supervisor;
-	struct supervisor_unit *unit;
-	struct event events[EVENTS_MAX];
-	size_t n_events;
-};
 
 static const char *find_haproxy(void)
 {
@@ -63,131 +39,6 @@ static const char *find_haproxy(void)
 		if (access(places[i], X_OK) == 0)
 			return places[i];
 	return NULL;
-}
-
-static const struct supervisor_operations *ops(const struct fixture *f)
-{
-	return f->supervisor->operations;
-}
-
-static void on_event(void *userdata, const struct supervisor_report *report)
-{
-	struct fixture *f = userdata;
-
-	assert_string_equal(report->lb_id, LB_ID);
-	assert_true(f->n_events < EVENTS_MAX);
-	f->events[f->n_events++] = (struct event){
-		.event = report->event,
-		.pid = report->pid,
-		.delay_ms = report->delay_ms,
-		.has_alert = strstr(report->messages, "[ALERT]") != NULL,
-	};
-}
-
-/* Lets the supervisor work for up to "timeout_ms", as a main loop does. */
-static void pump(struct fixture *f, int timeout_ms)
-{
-	struct pollfd poll_fd = {.fd = ops(f)->fd(f->supervisor), .events = POLLIN};
-
-	if (poll(&poll_fd, 1, timeout_ms) > 0)
-		ops(f)->dispatch(f->supervisor);
-}
-
-static void wait_events(struct fixture *f, size_t n)
-{
-	int64_t deadline = process_now_ms() + PATIENCE_MS;
-
-	while (f->n_events < n && process_now_ms() < deadline)
-		pump(f, 50);
-	assert_true(f->n_events >= n);
-}
-
-static void write_file(const char *path, const char *content)
-{
-	assert_int_equal(fileio_write_volatile(AT_FDCWD, path, content, strlen(content), 0600), 0);
-}
-
-/* "daemon" stands in uploaded configurations; -db must win over it. */
-static void write_config(const struct fixture *f, const char *extra)
-{
-	_cleanup_text_ struct text text = TEXT_INIT;
-
-	text_printf(&text,
-		"global\n"
-		"    daemon\n"
-		"defaults\n"
-		"    mode http\n"
-		"    timeout client 20s\n"
-		"    timeout server 20s\n"
-		"    timeout connect 5s\n"
-		"frontend f\n"
-		"    bind 127.0.0.1:%u\n"
-		"    http-request wait-for-body time 15s if { path /slow }\n"
-		"    http-request return status 200 content-type text/plain lf-string %%pid\n"
-		"%s",
-		f->port, extra);
-	assert_false(text.failed);
-	write_file(f->config, text_peek(&text));
-}
-
-static int connect_port(uint16_t port)
-{
-	struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port)};
-	struct timeval patience = {.tv_sec = 10};
-	_cleanup_close_ int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) < 0 ||
-		connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0)
-		return -1;
-	return TAKE_FD(fd);
-}
-
-/* The number in the body of a reply, which is the worker's pid; -1 if there was no good reply. */
-static pid_t read_reply(int fd)
-{
-	char reply[2048];
-	size_t length = 0;
-	const char *body;
-	ssize_t n;
-
-	while (length < sizeof(reply) - 1) {
-		n = recv(fd, reply + length, sizeof(reply) - 1 - length, 0);
-		if (n < 0)
-			return -1;
-		if (n == 0)
-			break;
-		length += (size_t)n;
-	}
-	reply[length] = '\0';
-	body = strstr(reply, "\r\n\r\n");
-	if (!body || !text_after_prefix(reply, "HTTP/1.1 200 "))
-		return -1;
-	return (pid_t)atoi(body + 4);
-}
-
-static pid_t request(uint16_t port)
-{
-	static const char get[] = "GET / HTTP/1.0\r\n\r\n";
-	_cleanup_close_ int fd = connect_port(port);
-
-	if (fd < 0 || send(fd, get, sizeof(get) - 1, MSG_NOSIGNAL) != (ssize_t)sizeof(get) - 1)
-		return -1;
-	return read_reply(fd);
-}
-
-/* Waits until another worker than "not" serves. */
-static pid_t wait_serving(struct fixture *f, pid_t not )
-{
-	int64_t deadline = process_now_ms() + PATIENCE_MS;
-	pid_t worker = request(f->port);
-
-	while ((worker <= 0 || worker == not ) && process_now_ms() < deadline) {
-		pump(f, 5);
-		worker = request(f->port);
-	}
-	assert_true(worker > 0 && worker != not );
-	return worker;
 }
 
 /* Waits until the master has seen this many reloads. */
@@ -206,14 +57,6 @@ static void wait_reloads(struct fixture *f, unsigned reloads, struct runtime_pro
 	fail_msg("the master never counted %u reloads", reloads);
 }
 
-static void wait_gone(pid_t pid)
-{
-	_cleanup_close_ int pidfd = -1;
-
-	if (process_open(pid, &pidfd) == 0)
-		assert_int_equal(process_wait_exit(pidfd, PATIENCE_MS), 0);
-}
-
 static uint16_t free_port(void)
 {
 	struct sockaddr_in address = {.sin_family = AF_INET};
@@ -229,21 +72,9 @@ static uint16_t free_port(void)
 
 static void adopt(struct fixture *f)
 {
-	_cleanup_error_ struct error err = ERROR_INIT;
-
 	if (!f->supervisor)
-		assert_int_equal(supervisor_direct_new(on_event, f, &f->supervisor, &err), 0);
-	if (ops(f)->adopt(f->supervisor, &f->spec, &f->unit, &err) < 0)
-		fail_msg("adopt: %s", error_message(&err));
-}
-
-static pid_t start(struct fixture *f)
-{
-	_cleanup_error_ struct error err = ERROR_INIT;
-
-	if (ops(f)->start(f->unit, &err) < 0)
-		fail_msg("start: %s", error_message(&err));
-	return wait_serving(f, 0);
+		assert_int_equal(supervisor_direct_new(on_event, f, &f->supervisor, NULL), 0);
+	adopt_unit(f);
 }
 
 static int setup(void **state)
@@ -252,6 +83,7 @@ static int setup(void **state)
 	struct fixture *f = calloc(1, sizeof(*f));
 
 	assert_non_null(f);
+	snprintf(f->id, sizeof(f->id), LB_ID);
 	snprintf(f->directory, sizeof(f->directory), "%s/direct-XXXXXX", base ? base : "/tmp");
 	assert_non_null(mkdtemp(f->directory));
 	snprintf(f->haproxy, sizeof(f->haproxy), "%s/haproxy", f->directory);
@@ -260,17 +92,7 @@ static int setup(void **state)
 	snprintf(f->socket, sizeof(f->socket), "%s/master.sock", f->directory);
 	snprintf(f->pid_file, sizeof(f->pid_file), "%s/haproxy.pid", f->directory);
 	snprintf(f->log_file, sizeof(f->log_file), "%s/haproxy.log", f->directory);
-	f->spec = (struct supervisor_spec){
-		.lb_id = LB_ID,
-		.haproxy_cmd = f->haproxy,
-		.directory = f->directory,
-		.config = f->config,
-		.own_config = f->own_config,
-		.master_socket = f->socket,
-		.pid_file = f->pid_file,
-		.log_file = f->log_file,
-		.peer_name = "peer",
-	};
+	f->spec = spec_of(f, f->haproxy, "peer");
 	f->port = free_port();
 	assert_int_equal(symlink(find_haproxy(), f->haproxy), 0);
 	write_file(f->own_config, "global\n    hard-stop-after 60s\n");

@@ -29,12 +29,10 @@
 #include "agent/base/text.h"
 #include "agent/haproxy/runtime.h"
 #include "agent/supervisor/environment.h"
-#include "agent/supervisor/supervisor.h"
+#include "tests/unit/supervised.h"
 
 enum {
-	PATIENCE_MS = 120 * 1000, /* for an emulated processor */
 	PORT = 8080,
-	EVENTS_MAX = 64,
 	PARALLEL = 4,
 	KILLS = 8,
 };
@@ -47,53 +45,6 @@ enum {
 #define DELETED "22222222-f0a5-4e9c-a1d5-6f1c5c0a9d7e"
 #define INSIDE "33333333-f0a5-4e9c-a1d5-6f1c5c0a9d7e"
 
-struct event {
-	enum supervisor_event event;
-	pid_t pid;
-	int delay_ms;
-	bool has_alert; /* messages hold HAProxy's "[ALERT]" */
-};
-
-struct fixture {
-	char id[40], unit_name[80], link[200];
-	char directory[128], config[200], own_config[160], socket[160], pid_file[160],
-		log_file[160];
-	uint16_t port;
-	struct supervisor_spec spec;
-	struct supervisor *supervisor;
-	struct supervisor_unit *unit;
-	struct event events[EVENTS_MAX];
-	size_t n_events;
-};
-
-static const struct supervisor_operations *ops(const struct fixture *f)
-{
-	return f->supervisor->operations;
-}
-
-static void on_event(void *userdata, const struct supervisor_report *report)
-{
-	struct fixture *f = userdata;
-
-	assert_true(f->n_events < EVENTS_MAX);
-	assert_string_equal(report->lb_id, f->id);
-	f->events[f->n_events++] = (struct event){
-		.event = report->event,
-		.pid = report->pid,
-		.delay_ms = report->delay_ms,
-		.has_alert = strstr(report->messages, "[ALERT]") != NULL,
-	};
-}
-
-/* Lets the supervisor work for up to "timeout_ms", as a main loop does. */
-static void pump(struct fixture *f, int timeout_ms)
-{
-	struct pollfd poll_fd = {.fd = ops(f)->fd(f->supervisor), .events = POLLIN};
-
-	if (poll(&poll_fd, 1, timeout_ms) > 0)
-		ops(f)->dispatch(f->supervisor);
-}
-
 /* Until nothing is left to be told. */
 static void settle(struct fixture *f)
 {
@@ -101,15 +52,6 @@ static void settle(struct fixture *f)
 
 	while (poll(&poll_fd, 1, 300) > 0)
 		ops(f)->dispatch(f->supervisor);
-}
-
-static void wait_events(struct fixture *f, size_t n)
-{
-	int64_t deadline = process_now_ms() + PATIENCE_MS;
-
-	while (f->n_events < n && process_now_ms() < deadline)
-		pump(f, 50);
-	assert_true(f->n_events >= n);
 }
 
 /* What a program says. */
@@ -130,102 +72,17 @@ static void assert_unit(const struct fixture *f, const char *verb, const char *e
 	assert_string_equal(said, expected);
 }
 
-static void write_file(const char *path, const char *content)
-{
-	assert_int_equal(fileio_write_volatile(AT_FDCWD, path, content, strlen(content), 0600), 0);
-}
-
-static void write_config(const struct fixture *f, const char *extra)
-{
-	_cleanup_text_ struct text text = TEXT_INIT;
-
-	text_printf(&text,
-		"global\n"
-		"    daemon\n"
-		"    maxconn 100\n"
-		"defaults\n"
-		"    mode http\n"
-		"    timeout client 60s\n"
-		"    timeout server 60s\n"
-		"    timeout connect 5s\n"
-		"frontend f\n"
-		"    bind 127.0.0.1:%u\n"
-		"    http-request wait-for-body time 50s if { path /slow }\n"
-		"    http-request return status 200 content-type text/plain lf-string %%pid\n"
-		"%s",
-		f->port, extra);
-	assert_false(text.failed);
-	write_file(f->config, text_peek(&text));
-}
-
-static int open_port(uint16_t port, bool listening)
+static int listen_port(uint16_t port)
 {
 	struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port)};
-	struct timeval patience = {.tv_sec = 60};
 	const int yes = 1;
 	_cleanup_close_ int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	assert_true(fd >= 0);
-	if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) < 0 ||
-		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes)) < 0)
-		return -1;
-	if (listening ? bind(fd, (const struct sockaddr *)&address, sizeof(address)) < 0 ||
-				listen(fd, 1) < 0
-		      : connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0)
+	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes)) < 0 ||
+		bind(fd, (const struct sockaddr *)&address, sizeof(address)) < 0 || listen(fd, 1) < 0)
 		return -1;
 	return TAKE_FD(fd);
-}
-
-/* The number in the body of a reply, which is the worker's pid; -1 if there was no good reply. */
-static pid_t read_reply(int fd)
-{
-	char reply[2048];
-	size_t length = 0;
-	const char *body;
-	ssize_t n;
-
-	while (length < sizeof(reply) - 1) {
-		n = recv(fd, reply + length, sizeof(reply) - 1 - length, 0);
-		if (n < 0)
-			return -1;
-		if (n == 0)
-			break;
-		length += (size_t)n;
-	}
-	reply[length] = '\0';
-	body = strstr(reply, "\r\n\r\n");
-	if (!body || !text_after_prefix(reply, "HTTP/1.1 200 "))
-		return -1;
-	return (pid_t)atoi(body + 4);
-}
-
-static int send_text(int fd, const char *text)
-{
-	size_t length = strlen(text);
-
-	return fd >= 0 && send(fd, text, length, MSG_NOSIGNAL) == (ssize_t)length ? 0 : -1;
-}
-
-static pid_t request(uint16_t port)
-{
-	_cleanup_close_ int fd = open_port(port, false);
-
-	return send_text(fd, "GET / HTTP/1.0\r\n\r\n") < 0 ? -1 : read_reply(fd);
-}
-
-/* Waits until another worker than "not" serves. */
-static pid_t wait_serving(struct fixture *f, pid_t not )
-{
-	int64_t deadline = process_now_ms() + PATIENCE_MS;
-	pid_t worker = request(f->port);
-
-	while ((worker <= 0 || worker == not ) && process_now_ms() < deadline) {
-		pump(f, 20);
-		worker = request(f->port);
-	}
-	assert_true(worker > 0 && worker != not );
-	return worker;
 }
 
 static void wait_reloads(struct fixture *f, unsigned reloads, unsigned failed)
@@ -247,14 +104,6 @@ static void wait_reloads(struct fixture *f, unsigned reloads, unsigned failed)
 	fail_msg("the master never counted %u reloads, %u failed", reloads, failed);
 }
 
-static void wait_gone(pid_t pid)
-{
-	_cleanup_close_ int pidfd = -1;
-
-	if (process_open(pid, &pidfd) == 0)
-		assert_int_equal(process_wait_exit(pidfd, PATIENCE_MS), 0);
-}
-
 static void open_supervisor(struct fixture *f)
 {
 	_cleanup_error_ struct error err = ERROR_INIT;
@@ -263,27 +112,10 @@ static void open_supervisor(struct fixture *f)
 		fail_msg("supervisor: %s", error_message(&err));
 }
 
-static void adopt(struct fixture *f)
-{
-	_cleanup_error_ struct error err = ERROR_INIT;
-
-	if (ops(f)->adopt(f->supervisor, &f->spec, &f->unit, &err) < 0)
-		fail_msg("adopt: %s", error_message(&err));
-}
-
 static void readopt(struct fixture *f)
 {
 	ops(f)->release(TAKE_PTR(f->unit));
-	adopt(f);
-}
-
-static pid_t start(struct fixture *f)
-{
-	_cleanup_error_ struct error err = ERROR_INIT;
-
-	if (ops(f)->start(f->unit, &err) < 0)
-		fail_msg("start: %s", error_message(&err));
-	return wait_serving(f, 0);
+	adopt_unit(f);
 }
 
 static void stop(struct fixture *f)
@@ -332,24 +164,14 @@ static void prepare(struct fixture *f, const char *id, uint16_t port)
 	snprintf(f->pid_file, sizeof(f->pid_file), "%s/%s.pid", f->directory, id);
 	snprintf(f->log_file, sizeof(f->log_file), "%s/haproxy.log", f->directory);
 	f->port = port;
-	f->spec = (struct supervisor_spec){
-		.lb_id = f->id,
-		.haproxy_cmd = "/usr/sbin/haproxy",
-		.directory = f->directory,
-		.config = f->config,
-		.own_config = f->own_config,
-		.master_socket = f->socket,
-		.pid_file = f->pid_file,
-		.log_file = f->log_file,
-		.peer_name = "peer_-1",
-	};
+	f->spec = spec_of(f, "/usr/sbin/haproxy", "peer_-1");
 	assert_int_equal(fileio_make_dirs(RUN_DIR, 0755), 0);
 	assert_int_equal(fileio_make_dirs(f->directory, 0700), 0);
 	write_file(f->own_config,
 		"global\n    hard-stop-after 60s\n    user haproxy\n    group haproxy\n");
 	write_config(f, "");
 	open_supervisor(f);
-	adopt(f);
+	adopt_unit(f);
 }
 
 static void finish(struct fixture *f)
@@ -550,7 +372,7 @@ static void test_stop_gracefully(void **state)
 	int64_t deadline = process_now_ms() + PATIENCE_MS;
 	pid_t worker = start(f);
 	pthread_t thread;
-	_cleanup_close_ int fd = open_port(f->port, false);
+	_cleanup_close_ int fd = connect_port(f->port);
 
 	assert_int_equal(send_text(fd, "POST /slow HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"
 				       "Content-Length: 2\r\n\r\na"),
@@ -572,7 +394,7 @@ static void test_stop_gracefully(void **state)
 static void test_port_taken(void **state)
 {
 	struct fixture *f = *state;
-	int fd = open_port(f->port, true);
+	int fd = listen_port(f->port);
 
 	assert_true(fd >= 0);
 	assert_start_fails(f, ERROR_APPLY, "cannot bind socket (Address already in use)");
@@ -826,7 +648,7 @@ static void test_adopt(void **state)
 
 	finish(f);
 	open_supervisor(f);
-	adopt(f);
+	adopt_unit(f);
 	assert_int_equal(ops(f)->pid(f->unit), pid);
 	assert_int_equal(request(f->port), worker);
 	reload(f);
@@ -851,7 +673,7 @@ static void test_agent_dies(void **state)
 	assert_true(child >= 0);
 	if (child == 0) {
 		open_supervisor(f);
-		adopt(f);
+		adopt_unit(f);
 		if (ops(f)->start(f->unit, NULL) == 0)
 			raise(SIGKILL);
 		_exit(1);
@@ -861,7 +683,7 @@ static void test_agent_dies(void **state)
 	worker = request(f->port);
 	assert_true(worker > 0);
 	open_supervisor(f);
-	adopt(f);
+	adopt_unit(f);
 	assert_true(ops(f)->pid(f->unit) > 0);
 	assert_int_equal(request(f->port), worker);
 	assert_unit(f, "is-active", "active");
@@ -872,7 +694,7 @@ static void test_started_by_direct(void **state)
 	struct fixture *f = *state, direct = *f;
 
 	assert_int_equal(supervisor_direct_new(NULL, NULL, &direct.supervisor, NULL), 0);
-	adopt(&direct);
+	adopt_unit(&direct);
 	assert_int_equal(ops(&direct)->start(direct.unit, NULL), 0);
 	assert_start_fails(f, ERROR_INTERNAL, "outside of systemd");
 	stop(&direct);
@@ -945,7 +767,7 @@ static void test_threads(void **state)
 		ops(&others[i])->release(others[i].unit);
 		ops(&others[i])->free(others[i].supervisor);
 		others[i].supervisor = f->supervisor;
-		adopt(&others[i]);
+		adopt_unit(&others[i]);
 		assert_int_equal(pthread_create(&threads[i], NULL, work, &others[i]), 0);
 	}
 	for (unsigned i = 0; i < PARALLEL; i++) {
