@@ -42,7 +42,8 @@ def vips(lb, machine):
 
 
 def in_charge(lb):
-    """(the amphora that has all VIPs, the one that has none), once it is so."""
+    """(the amphora that has all VIPs, the one that has none), once it is so. Octavia tells keepalived not to preempt: whoever
+    starts first has them, whatever its role is called."""
     machines = [Machine(one) for one in lb.amphorae]
     both = {lb.vip, *lb.additional_vips}
     wait_for(lambda: sorted(map(len, (vips(lb, one) for one in machines))) == [0, len(both)], 30, "one amphora has the VIPs")
@@ -60,7 +61,6 @@ def test_agents_of_a_pair_are_upgraded(pair, client, next_version):
     """One after the other. The VIPs stay where they are, connections go on."""
     pair.wait_online(60)
     master, backup = in_charge(pair)
-    assert (master.amphora["role"], backup.amphora["role"]) == ("MASTER", "BACKUP")
     program, version = next_version
     sticking = stick(client, pair)
     before = settled(pair)

@@ -9,6 +9,7 @@ import pytest
 from control_plane import LoadBalancer
 from processes import wait_for
 from shop import monitor
+from test_failover import in_charge
 
 feature = pytest.mark.feature("security-group rules in the amphora")
 
@@ -134,6 +135,6 @@ def test_partners_hear_each_other(filtered, client):
     master, backup = lb.machine("MASTER"), lb.machine("BACKUP")
     for one, other in ((master, backup), (backup, master)):
         assert rules(one) == [("tcp", 80, inside), ("vrrp", None, other.amphora["vrrp_ip"])]
-    wait_for(lambda: lb.vip in master.addresses() and lb.vip not in backup.addresses(), 30, "the MASTER has the VIP")
+    in_charge(lb)
     assert set(client.servers(lb.url(80), 4, source=inside)) == {"a", "b"}
     assert is_shut_out(client, lb, 80, outside)
