@@ -192,7 +192,7 @@ void targets_forget_lvs(void *userdata, const char *listener_id)
 	const struct agent *agent = userdata;
 
 	if (agent->health)
-		health_leave(agent->health, listener_id);
+		health_forget(agent->health, listener_id);
 }
 
 bool targets_may_send(void *userdata)

@@ -270,11 +270,6 @@ struct listener_totals counters_totals(
 	return entry ? entry->totals : (struct listener_totals){0};
 }
 
-bool counters_are_whole(const struct counters *counters)
-{
-	return counters->whole;
-}
-
 struct listener_totals counters_unsent(
 	const struct counters *counters, const char *lb_id, const char *listener_id)
 {

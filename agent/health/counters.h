@@ -6,14 +6,10 @@
  *
  * HAProxy counts from 0 in every new worker, and a reload leaves the old worker counting beside the
  * new one. Totals are kept per (load balancer, listener): each sample adds the difference to what
- * that worker (pid and start time) last said. Deltas are totals minus what was last sent. Both
- * survive restarts of the agent in "stats_counters.json"; a file that is corrupt or from
+ * that worker (pid and start time) last said. The heartbeat's deltas are totals minus what was last
+ * sent. Both survive restarts of the agent in "stats_counters.json"; a file that is corrupt or from
  * another program is renamed to "….corrupt" with a warning, and counting starts anew. Not
  * thread-safe: the health thread's lock is held (monitor_internal.h).
- *
- * The totals of a machine that had no load balancer when counting began are whole: there is nothing
- * else that a controller could have heard of. Those of a machine whose file was lost, or that
- * another program counted on before, are not, and only deltas mean something.
  *
  * The file of Octavia's own agent ({listener: {"bin", "bout", "ereq", "stot"}}, health_daemon.py)
  * is understood: it holds the last values seen of the worker that ran then, all of them sent. The
@@ -21,7 +17,6 @@
  * running HAProxy neither loses nor repeats a count.
  */
 
-#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -46,8 +41,6 @@ void counters_keep_workers(struct counters *counters, const char *lb_id, const p
 /* Zeros for an unknown listener. */
 struct listener_totals counters_totals(
 	const struct counters *counters, const char *lb_id, const char *listener_id);
-/* Whether totals say all that was ever counted on this machine. */
-bool counters_are_whole(const struct counters *counters);
 /* Totals minus what counters_mark_sent() last marked. */
 struct listener_totals counters_unsent(
 	const struct counters *counters, const char *lb_id, const char *listener_id);

@@ -1,10 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <jansson.h>
 
@@ -97,7 +92,6 @@ static int parse_ours(struct counters *counters, const json_t *json)
 		if (r < 0)
 			return r;
 	}
-	counters->whole = json_is_true(json_object_get(json, "whole"));
 	return 0;
 }
 
@@ -150,7 +144,6 @@ static int set_aside(struct counters *counters)
 	int r;
 
 	counters_clear(counters);
-	counters->whole = false;
 	if (asprintf(&name, "%s.corrupt", counters->name) < 0) {
 		name = NULL;
 		return -ENOMEM;
@@ -167,32 +160,6 @@ static int set_aside(struct counters *counters)
 	return 0;
 }
 
-/* Whether no load balancer has left anything here: each has a folder or a file that begins with its id; "lvs" holds those
- * of UDP and SCTP (octavia/amphorae/backends/agent/api_server/util.py). */
-static bool nothing_before_us(int dir_fd)
-{
-	_cleanup_closedir_ DIR *dir = NULL;
-	const struct dirent *entry;
-	int fd;
-
-	fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		return false;
-	dir = fdopendir(fd);
-	if (!dir) {
-		close(fd);
-		return false;
-	}
-	for (errno = 0; (entry = readdir(dir)); errno = 0) {
-		char id[COUNTERS_ID_SIZE] = "";
-
-		snprintf(id, sizeof(id), "%.*s", (int)sizeof(id) - 1, entry->d_name);
-		if (text_is_uuid(id) || streq(entry->d_name, "lvs"))
-			return false;
-	}
-	return errno == 0;
-}
-
 int counters_load(struct counters *counters)
 {
 	_cleanup_free_ char *text = NULL;
@@ -201,10 +168,8 @@ int counters_load(struct counters *counters)
 
 	r = fileio_read(counters->dir_fd, counters->name, FILE_LIMIT, &text, &length);
 	/* Octavia's agent creates its file empty, before it has anything to write. */
-	if (r == -ENOENT || (r == 0 && length == 0)) {
-		counters->whole = counters->dirty = nothing_before_us(counters->dir_fd);
+	if (r == -ENOENT || (r == 0 && length == 0))
 		return 0;
-	}
 	if (r == 0)
 		r = parse(counters, text, length);
 	if (r == -EBADMSG || r == -EFBIG || r == -EINVAL)
@@ -264,8 +229,8 @@ int counters_save(struct counters *counters, struct error *err)
 
 	if (!counters->dirty)
 		return 0;
-	json = json_pack("{s:i, s:s, s:b, s:[]}", "version", FILE_VERSION, "boot_id",
-		counters->boot_id, "whole", counters->whole, "listeners");
+	json = json_pack("{s:i, s:s, s:[]}", "version", FILE_VERSION, "boot_id", counters->boot_id,
+		"listeners");
 	entries = json_object_get(json, "listeners");
 	for (size_t i = 0; i < counters->n_entries; i++)
 		if (json_array_append_new(entries, entry_to_json(&counters->entries[i])) < 0)

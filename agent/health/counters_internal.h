@@ -35,7 +35,6 @@ struct counters {
 					     unknown */
 	struct counted_listener *entries; /* sorted by lb_id, listener_id */
 	size_t n_entries, allocated;
-	bool whole; /* counters_are_whole() */
 	bool dirty; /* differs from the file */
 };
 

@@ -24,17 +24,15 @@ static void write_name(struct text *text, const char *name, bool *first)
 static void write_listener(struct text *text, const char *lb_id, const struct listener_health *listener,
 	const struct counters *counters)
 {
-	struct listener_totals stats = counters_are_whole(counters)
-		? counters_totals(counters, lb_id, listener->id)
-		: counters_unsent(counters, lb_id, listener->id);
+	struct listener_totals unsent = counters_unsent(counters, lb_id, listener->id);
 
 	text_append(text, "{\"status\":");
 	json_write_string(text, listener->status);
 	text_printf(text,
 		",\"stats\":{\"tx\":%" PRIu64 ",\"rx\":%" PRIu64 ",\"conns\":%" PRId64 ",\"totconns\":%" PRIu64
 		",\"ereq\":%" PRIu64 "}}",
-		stats.bytes_out, stats.bytes_in, listener->current_connections, stats.total_connections,
-		stats.request_errors);
+		unsent.bytes_out, unsent.bytes_in, listener->current_connections, unsent.total_connections,
+		unsent.request_errors);
 }
 
 static void write_pool(struct text *text, const struct pool_health *pool)
@@ -80,7 +78,7 @@ int heartbeat_message(const char *amphora_id, uint64_t sequence, struct health_s
 			write_pool(&text.tail, &s->pools[j]);
 		}
 	}
-	text_printf(&text.tail, "},\"ver\":%d}", counters_are_whole(counters) ? HEARTBEAT_TOTALS : HEARTBEAT_DELTAS);
+	text_printf(&text.tail, "},\"ver\":%d}", HEARTBEAT_VERSION);
 	if (text.head.failed || text.tail.failed) {
 		heartbeat_text_done(&text);
 		return -ENOMEM;

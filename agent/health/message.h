@@ -2,12 +2,8 @@
 #pragma once
 
 /*
- * The heartbeat message as Octavia's health manager reads it
+ * The heartbeat message, version 3, as Octavia's health manager reads it
  * (octavia/amphorae/drivers/health/heartbeat_udp.py). What it travels in is envelope.h.
- *
- * Versions 2 and 3 differ in what statistics are: totals, which replace those in Octavia's database, or deltas, which are
- * added to them. Nothing acknowledges a datagram. A delta that is lost is lost for good, a total comes again with the next
- * message: version 2, where totals are whole (counters.h), as health_daemon.py's never are.
  */
 
 #include <stdint.h>
@@ -16,10 +12,7 @@
 #include "agent/health/counters.h"
 #include "agent/health/snapshot.h"
 
-enum {
-	HEARTBEAT_TOTALS = 2, /* "ver" */
-	HEARTBEAT_DELTAS = 3,
-};
+enum { HEARTBEAT_VERSION = 3 };
 
 /* The JSON text of one message, in two halves: what is of this message (its number, the listeners and their counters), and
  * what is the same in the next one unless a pool or a member changes. No tree is built of it, as it has all members. */

@@ -215,20 +215,11 @@ int health_snapshot(struct health *health, const struct health_target *target, i
 	return r;
 }
 
-/* With the mutex. */
-static bool is_heard(const struct health *health)
-{
-	const struct settings *settings = health->next_settings ? health->next_settings : health->settings;
-
-	return heartbeat_amphora_id(settings->heartbeat) != NULL;
-}
-
-static void leave(struct health *health, const char *lb_id, bool may_come_again)
+void health_forget(struct health *health, const char *lb_id)
 {
 	pthread_mutex_lock(&health->mutex);
 	health->forgets++;
-	if (!may_come_again || !is_heard(health))
-		counters_forget(health->counters, lb_id);
+	counters_forget(health->counters, lb_id);
 	for (size_t i = 0; i < health->n_table; i++)
 		if (streq(health->table[i]->lb_id, lb_id)) {
 			health->table[i]->forgotten = true;
@@ -236,16 +227,6 @@ static void leave(struct health *health, const char *lb_id, bool may_come_again)
 			break;
 		}
 	pthread_mutex_unlock(&health->mutex);
-}
-
-void health_forget(struct health *health, const char *lb_id)
-{
-	leave(health, lb_id, false);
-}
-
-void health_leave(struct health *health, const char *lb_id)
-{
-	leave(health, lb_id, true);
 }
 
 void health_heartbeats(struct health *health, uint64_t *ret_sent, uint64_t *ret_failed)

@@ -60,9 +60,6 @@ void health_heartbeats(struct health *health, uint64_t *ret_sent, uint64_t *ret_
 /* Forgets a deleted load balancer and its counters. list_targets() must leave it out before this is
  * called. */
 void health_forget(struct health *health, const char *lb_id);
-/* The same, but its counters stay if controllers hear of us: one that took it away may send it again, with the same
- * listeners, and then counting goes on from there, as its database does. */
-void health_leave(struct health *health, const char *lb_id);
 
 /* process_now_ms() of the thread's last finished round: the watchdog looks at it. */
 int64_t health_last_round_ms(struct health *health);

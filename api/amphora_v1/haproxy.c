@@ -143,6 +143,6 @@ int amphora_delete_listener(const struct request *request, struct response *resp
 	if (r < 0)
 		return r;
 	if (text_is_uuid(lb_id))
-		health_leave(request->agent->health, lb_id);
+		health_forget(request->agent->health, lb_id);
 	return amphora_answer(response, 200, "OK", NULL, err);
 }

@@ -147,9 +147,7 @@ static void test_persistence(void **state)
 	struct listener_totals unsent;
 	struct stat st;
 
-	/* Nothing counted: what is written says that counting has begun, once. */
-	assert_int_equal(counters_save(c, NULL), 0);
-	assert_int_equal(fileio_unlink(f->fd, NAME), 0);
+	/* Nothing counted, nothing written. */
 	assert_int_equal(counters_save(c, NULL), 0);
 	assert_int_equal(fstatat(f->fd, NAME, &st, 0), -1);
 
@@ -287,7 +285,6 @@ static void test_set_aside(void **state)
 		c = load(f);
 		assert_int_equal(counters_totals(c, LB, LISTENER).bytes_in, 0);
 		assert_int_equal(fstatat(f->fd, NAME, &st, 0), -1);
-		assert_false(counters_are_whole(c));
 		assert_int_equal(fileio_read(f->fd, NAME ".corrupt", 4096, &aside, NULL), 0);
 		assert_string_equal(aside, bad[i]);
 		sample(c, 100, 1, 10, 1);
@@ -307,51 +304,6 @@ static void test_empty_file(void **state)
 	assert_int_equal(fstatat(f->fd, NAME ".corrupt", &st, 0), -1);
 	sample(c, 100, 1, 10, 1);
 	assert_total(c, 10, 1);
-}
-
-static void assert_whole(const struct fixture *f, bool expected)
-{
-	/* Also after a restart. */
-	for (unsigned i = 0; i < 2; i++) {
-		_cleanup_(counters_freep) struct counters *c = load(f);
-
-		assert_true(counters_are_whole(c) == expected);
-		sample(c, 100, 1, 10, 1);
-		assert_int_equal(counters_save(c, NULL), 0);
-	}
-}
-
-static void test_whole(void **state)
-{
-	struct fixture *f = *state;
-
-	assert_whole(f, true);
-	/* The load balancer came later. */
-	assert_int_equal(fileio_make_dir(f->fd, LB, 0700), 0);
-	assert_whole(f, true);
-	/* An empty file is what a power cut leaves. */
-	put(f, "");
-	assert_whole(f, false);
-	assert_int_equal(fileio_unlink(f->fd, NAME), 0);
-	assert_whole(f, false);
-	assert_int_equal(fileio_unlink(f->fd, NAME), 0);
-	assert_int_equal(fileio_remove_tree(f->fd, LB), 0);
-	assert_int_equal(fileio_make_dir(f->fd, "certs", 0700), 0);
-	assert_whole(f, true);
-	assert_int_equal(fileio_unlink(f->fd, NAME), 0);
-	assert_int_equal(fileio_make_dir(f->fd, "lvs", 0700), 0);
-	assert_whole(f, false);
-}
-
-static void test_not_whole(void **state)
-{
-	struct fixture *f = *state;
-
-	/* As amphorad wrote it before it knew. */
-	put(f, "{\"version\":1,\"boot_id\":\"\",\"listeners\":[]}");
-	assert_whole(f, false);
-	put(f, "{\"" LISTENER "\": {\"bin\": 10, \"bout\": 20, \"ereq\": 0, \"stot\": 1}}");
-	assert_whole(f, false);
 }
 
 static void test_many(void **state)
@@ -406,8 +358,6 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_octavia_other_worker, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_set_aside, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_empty_file, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_whole, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_not_whole, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_many, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_limits, setup, teardown),
 	};

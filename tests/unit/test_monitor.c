@@ -23,7 +23,6 @@
 #include "agent/base/text.h"
 #include "agent/haproxy/runtime.h"
 #include "agent/health/envelope.h"
-#include "agent/health/message.h"
 #include "agent/health/monitor.h"
 
 #ifndef DEFAULT_HAPROXY_CMD
@@ -61,7 +60,7 @@ struct fixture {
 	char controllers[64];
 	struct health *health;
 	size_t n_targets;
-	int64_t received_bytes, received_connections; /* what the controller knows: totals, or sums of deltas */
+	int64_t received_bytes, received_connections; /* sums of all deltas */
 };
 
 /* --- sockets --- */
@@ -300,8 +299,6 @@ static json_t *receive(struct fixture *f, int timeout_ms)
 		assert_int_equal(envelope_open(buffer, (size_t)n, KEY, &message, NULL), 0);
 		stats = json_object_get(
 			json_object_get(json_object_get(message, "listeners"), LISTENER), "stats");
-		if (stats && json_integer_value(json_object_get(message, "ver")) == HEARTBEAT_TOTALS)
-			f->received_bytes = f->received_connections = 0;
 		f->received_bytes += json_integer_value(json_object_get(stats, "rx"));
 		f->received_connections += json_integer_value(json_object_get(stats, "totconns"));
 	}
@@ -420,7 +417,7 @@ static void test_heartbeat(void **state)
 	drain(f);
 	first = receive(f, DEADLINE_MS);
 	assert_string_equal(json_string_value(json_object_get(first, "id")), "the amphora");
-	assert_int_equal(json_integer_value(json_object_get(first, "ver")), HEARTBEAT_TOTALS);
+	assert_int_equal(json_integer_value(json_object_get(first, "ver")), 3);
 	assert_string_equal(
 		json_string_value(json_object_get(
 			json_object_get(json_object_get(first, "listeners"), LISTENER), "status")),
@@ -587,50 +584,6 @@ static void test_failed_send(void **state)
 	assert_int_equal(health_reconfigure(f->health, &o, NULL), -EINVAL);
 }
 
-/* Nobody hears of them, and sending does not fail: the next one that arrives says all. */
-static void test_lost(void **state)
-{
-	struct fixture *f = *state;
-
-	start_health(f, 1);
-	EVENTUALLY(answers(f));
-	close(client(f));
-	while (f->received_bytes < 5)
-		json_decref(receive(f, DEADLINE_MS));
-	close(client(f));
-	EVENTUALLY(ask_listener(f).totals.bytes_in == 10);
-	for (unsigned heard = 0; heard < 2; heard++) {
-		int64_t before = f->received_bytes;
-		json_t *message = receive(f, DEADLINE_MS);
-
-		assert_non_null(message);
-		json_decref(message);
-		f->received_bytes = before;
-	}
-	json_decref(receive(f, DEADLINE_MS));
-	assert_int_equal(f->received_bytes, 10);
-	assert_int_equal(f->received_connections, 2);
-}
-
-/* What Octavia's agent counted before is known to the controller, and not to us. */
-static void test_deltas(void **state)
-{
-	static const char file[] = "{\"" LISTENER "\": {\"bin\": 0, \"bout\": 0, \"ereq\": 0, \"stot\": 0}}";
-	struct fixture *f = *state;
-	json_t *message;
-
-	assert_int_equal(fileio_write(f->folder_fd, "stats_counters.json", file, strlen(file), 0600), 0);
-	start_health(f, 1);
-	EVENTUALLY(answers(f));
-	close(client(f));
-	while (f->received_bytes < 5)
-		json_decref(receive(f, DEADLINE_MS));
-	message = receive(f, DEADLINE_MS);
-	assert_int_equal(json_integer_value(json_object_get(message, "ver")), HEARTBEAT_DELTAS);
-	json_decref(message);
-	assert_int_equal(f->received_bytes, 5);
-}
-
 static void test_restart(void **state)
 {
 	struct fixture *f = *state;
@@ -761,8 +714,6 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_member_changes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_hanging_haproxy, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_failed_send, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_lost, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_deltas, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_restart, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_waiting, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_too_large, setup, teardown),

@@ -248,7 +248,7 @@ class Cases:
                 pool["members"].get(self.member.id) == "UP" for pool in message["pools"].values())
         threading.Thread(target=self.get, daemon=True).start()
         message = self.heartbeats.wait(told, "a heartbeat with both listeners and the member up", self.patience)
-        assert message["id"] == self.amp.amphora_id and message["ver"] == 2
+        assert message["id"] == self.amp.amphora_id and message["ver"] == 3
 
     def certificate_is_rotated(self):
         self.rotated = self.amp.pki.server_ca.issue(self.amp.amphora_id)
