@@ -287,6 +287,17 @@ void counters_mark_sent(struct counters *counters, const char *lb_id, const char
 		counters->dirty = true;
 }
 
+void counters_mark_lost(struct counters *counters, const char *lb_id, const char *listener_id,
+	const struct listener_totals *sent)
+{
+	struct counted_listener *entry = counters_find(counters, lb_id, listener_id);
+
+	if (!entry)
+		return;
+	entry->sent = subtract(&entry->sent, sent);
+	counters->dirty = true;
+}
+
 void counters_forget(struct counters *counters, const char *lb_id)
 {
 	size_t kept = 0;

@@ -47,6 +47,9 @@ struct listener_totals counters_unsent(
 /* "sent" is what counters_unsent() gave when the message was made. */
 void counters_mark_sent(struct counters *counters, const char *lb_id, const char *listener_id,
 	const struct listener_totals *sent);
+/* It did not arrive after all. */
+void counters_mark_lost(struct counters *counters, const char *lb_id, const char *listener_id,
+	const struct listener_totals *sent);
 void counters_forget(struct counters *counters, const char *lb_id);
 /* Writes the file if anything changed since it was last written (atomic; 0600). */
 int counters_save(struct counters *counters, struct error *err);

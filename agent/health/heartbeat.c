@@ -55,7 +55,8 @@ const char *heartbeat_amphora_id(const struct heartbeat *heartbeat)
 	return sender_controllers(heartbeat->sender) > 0 ? heartbeat->amphora_id : NULL;
 }
 
-bool heartbeat_send(struct heartbeat *heartbeat, struct heartbeat_text *message, size_t n_members)
+bool heartbeat_send(
+	struct heartbeat *heartbeat, uint64_t number, struct heartbeat_text *message, size_t n_members)
 {
 	_cleanup_error_ struct error err = ERROR_INIT;
 	_cleanup_free_ uint8_t *bytes = NULL;
@@ -75,7 +76,7 @@ bool heartbeat_send(struct heartbeat *heartbeat, struct heartbeat_text *message,
 	}
 	heartbeat->too_large = false;
 	if (r == 0)
-		r = sender_send(heartbeat->sender, bytes, length, &controller, &err);
+		r = sender_send(heartbeat->sender, number, bytes, length, &controller, &err);
 	if (r < 0) {
 		log_line(heartbeat->failing ? LOG_DEBUG : LOG_WARNING, NULL,
 			"heartbeat: cannot be sent: %s", error_message(&err));
@@ -85,5 +86,17 @@ bool heartbeat_send(struct heartbeat *heartbeat, struct heartbeat_text *message,
 	if (heartbeat->failing)
 		log_notice("heartbeat: sent again, to %s", controller);
 	heartbeat->failing = false;
+	return true;
+}
+
+bool heartbeat_next_loss(struct heartbeat *heartbeat, uint64_t *ret_number)
+{
+	struct sender_loss loss;
+
+	if (!sender_next_loss(heartbeat->sender, &loss))
+		return false;
+	log_line(loss.again ? LOG_DEBUG : LOG_WARNING, NULL,
+		"heartbeat: does not reach %s: %s; what it counted is sent again", loss.controller, strerror(loss.error));
+	*ret_number = loss.number;
 	return true;
 }

@@ -21,5 +21,8 @@ DEFINE_CLEANUP(struct heartbeat *, heartbeat_free);
 
 /* NULL if there is nobody to send to. */
 const char *heartbeat_amphora_id(const struct heartbeat *heartbeat);
-/* Whether the message was sent, whose text may be taken. "n_members" is for the log. */
-bool heartbeat_send(struct heartbeat *heartbeat, struct heartbeat_text *message, size_t n_members);
+/* Whether the message was sent, whose text may be taken. "number" is the caller's and grows, "n_members" is for the log. */
+bool heartbeat_send(
+	struct heartbeat *heartbeat, uint64_t number, struct heartbeat_text *message, size_t n_members);
+/* The number of a message that was sent and did not arrive, as far as the network says so (sender.h). false: there is none. */
+bool heartbeat_next_loss(struct heartbeat *heartbeat, uint64_t *ret_number);

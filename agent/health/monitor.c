@@ -58,6 +58,7 @@ static void take_next_settings(struct health *health)
 {
 	if (!health->next_settings)
 		return;
+	monitor_take_losses(health);
 	settings_free(health->settings);
 	health->settings = TAKE_PTR(health->next_settings);
 }
@@ -149,6 +150,9 @@ void health_free(struct health *health)
 		pthread_mutex_unlock(&health->mutex);
 		pthread_join(health->thread, NULL);
 	}
+	monitor_take_losses(health);
+	for (size_t i = 0; i < ELEMENTSOF(health->sent); i++)
+		sent_done(&health->sent[i]);
 	if (counters_save(health->counters, &err) < 0)
 		log_warning("cannot save what was counted: %s", error_message(&err));
 	while (health->n_table > 0)

@@ -18,6 +18,7 @@
 #include "agent/health/counters.h"
 #include "agent/health/heartbeat.h"
 #include "agent/health/monitor.h"
+#include "agent/health/sender.h"
 
 /* What is known of one load balancer. Lives as long as the table or a thread refers to it. */
 struct monitored {
@@ -29,6 +30,20 @@ struct monitored {
 	bool answers;     /* the last time */
 	int64_t taken_ms; /* start of the last exchange */
 	struct health_snapshot *known; /* of the last answer; NULL until there is one */
+};
+
+/* What a message says that was counted of one listener. */
+struct delta {
+	char lb_id[37];
+	char *listener_id;
+	struct listener_totals values;
+};
+
+/* Of a message that was sent, and may still turn out not to have arrived. */
+struct sent {
+	uint64_t number;
+	struct delta *deltas;
+	size_t n_deltas;
 };
 
 /* What health_reconfigure() replaces. */
@@ -58,6 +73,7 @@ struct health {
 	/* The thread's own. */
 	struct settings *settings;
 	uint64_t sequence;
+	struct sent sent[SENDER_IN_FLIGHT]; /* by their numbers */
 	bool save_failed; /* the log has it already */
 	bool silent;      /* the same: nobody may hear of us */
 };
@@ -73,6 +89,10 @@ void monitored_remove(struct health *health, size_t i);
 int monitored_refresh(struct health *health, struct monitored *lb, const struct health_target *target,
 	int64_t max_age_ms, struct error *err);
 
-/* monitor_round.c: asks all targets once, sends the heartbeat and saves what was counted. With the mutex, which is
+/* monitor_round.c: what messages said that did not arrive is said again. With the mutex. */
+void monitor_take_losses(struct health *health);
+void sent_done(struct sent *sent);
+
+/* Asks all targets once, sends the heartbeat and saves what was counted. With the mutex, which is
  * released while others are waited for. */
 int monitor_round(struct health *health);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,23 +8,24 @@
 #include "agent/health/message.h"
 #include "agent/health/monitor_internal.h"
 
-/* What a message says of one listener, to be marked as sent when it was. */
-struct delta {
-	const char *lb_id;
-	char *listener_id;
-	struct listener_totals values;
-};
-
 /* One round of the thread. */
 struct round {
 	struct health_target *targets;
 	size_t n_targets;
 	struct monitored **lbs; /* references, one a target */
-	struct delta *deltas;
-	size_t n_deltas, n_members;
+	struct sent message_says; /* to be marked as sent when it was */
+	size_t n_members;
 	bool has_message; /* there is somebody to send it to */
 	struct heartbeat_text message;
 };
+
+void sent_done(struct sent *sent)
+{
+	for (size_t i = 0; i < sent->n_deltas; i++)
+		free(sent->deltas[i].listener_id);
+	free(sent->deltas);
+	*sent = (struct sent){0};
+}
 
 /* With the mutex. */
 static void round_done(struct round *round)
@@ -32,9 +34,7 @@ static void round_done(struct round *round)
 		monitored_unref(round->lbs[i]);
 	free(round->lbs);
 	health_targets_free(round->targets, round->n_targets);
-	for (size_t i = 0; i < round->n_deltas; i++)
-		free(round->deltas[i].listener_id);
-	free(round->deltas);
+	sent_done(&round->message_says);
 	heartbeat_text_done(&round->message);
 }
 
@@ -74,22 +74,26 @@ static int round_begin(struct health *health, struct round *round)
 }
 
 /* With the mutex. */
-static int collect_deltas(
-	struct round *round, const struct health_snapshot *s, struct counters *counters)
+static int collect_deltas(struct sent *sent, const struct health_snapshot *s, const char *lb_id, struct counters *counters)
 {
+	static const struct listener_totals nothing;
 	struct delta *grown;
 
-	grown = reallocarray(round->deltas, round->n_deltas + s->n_listeners + 1, sizeof(*grown));
+	grown = reallocarray(sent->deltas, sent->n_deltas + s->n_listeners + 1, sizeof(*grown));
 	if (!grown)
 		return -ENOMEM;
-	round->deltas = grown;
+	sent->deltas = grown;
 	for (size_t i = 0; i < s->n_listeners; i++) {
-		char *id = strdup(s->listeners[i].id);
+		struct delta *delta = &sent->deltas[sent->n_deltas];
 
-		if (!id)
+		*delta = (struct delta){.values = counters_unsent(counters, lb_id, s->listeners[i].id)};
+		if (memcmp(&delta->values, &nothing, sizeof(nothing)) == 0)
+			continue;
+		snprintf(delta->lb_id, sizeof(delta->lb_id), "%s", lb_id);
+		delta->listener_id = strdup(s->listeners[i].id);
+		if (!delta->listener_id)
 			return -ENOMEM;
-		round->deltas[round->n_deltas++] = (struct delta){
-			.listener_id = id, .values = counters_unsent(counters, s->lb_id, id)};
+		sent->n_deltas++;
 	}
 	return 0;
 }
@@ -109,21 +113,19 @@ static int make_message(struct health *health, struct round *round)
 		return -ENOMEM;
 	for (size_t i = 0; i < round->n_targets; i++) {
 		struct monitored *lb = round->lbs[i];
-		size_t first = round->n_deltas;
 
 		if (lb->forgotten || !lb->answers)
 			continue;
 		snapshots[n++] = lb->known;
-		r = collect_deltas(round, lb->known, health->counters);
-		for (size_t j = first; j < round->n_deltas; j++)
-			round->deltas[j].lb_id = lb->lb_id;
+		r = collect_deltas(&round->message_says, lb->known, lb->lb_id, health->counters);
 		if (r < 0)
 			return r;
 		for (size_t j = 0; j < lb->known->n_pools; j++)
 			round->n_members += lb->known->pools[j].n_members;
 	}
+	round->message_says.number = health->sequence++;
 	r = heartbeat_message(
-		amphora_id, health->sequence++, snapshots, n, health->counters, &round->message);
+		amphora_id, round->message_says.number, snapshots, n, health->counters, &round->message);
 	round->has_message = r == 0;
 	return r;
 }
@@ -142,6 +144,35 @@ static bool may_send(struct health *health)
 	return !silent;
 }
 
+/* With the mutex. */
+static void mark_sent(struct health *health, struct sent *says)
+{
+	struct sent *slot = &health->sent[says->number % SENDER_IN_FLIGHT];
+
+	for (size_t i = 0; i < says->n_deltas; i++)
+		counters_mark_sent(health->counters, says->deltas[i].lb_id, says->deltas[i].listener_id,
+			&says->deltas[i].values);
+	sent_done(slot);
+	*slot = *says;
+	*says = (struct sent){0};
+}
+
+void monitor_take_losses(struct health *health)
+{
+	uint64_t number;
+
+	while (heartbeat_next_loss(health->settings->heartbeat, &number)) {
+		struct sent *lost = &health->sent[number % SENDER_IN_FLIGHT];
+
+		if (lost->number != number)
+			continue;
+		for (size_t i = 0; i < lost->n_deltas; i++)
+			counters_mark_lost(health->counters, lost->deltas[i].lb_id, lost->deltas[i].listener_id,
+				&lost->deltas[i].values);
+		sent_done(lost);
+	}
+}
+
 static int run_round(struct health *health, struct round *round)
 {
 	_cleanup_error_ struct error err = ERROR_INIT;
@@ -152,6 +183,7 @@ static int run_round(struct health *health, struct round *round)
 	for (size_t i = 0; i < round->n_targets && r == 0 && !health->stopping; i++)
 		if (!round->lbs[i]->forgotten)
 			r = monitored_refresh(health, round->lbs[i], &round->targets[i], 0, NULL);
+	monitor_take_losses(health);
 	if (r == 0 && !health->stopping)
 		r = make_message(health, round);
 	if (r < 0 || health->stopping)
@@ -160,15 +192,14 @@ static int run_round(struct health *health, struct round *round)
 	if (round->has_message) {
 		pthread_mutex_unlock(&health->mutex);
 		sent = may_send(health) &&
-		       heartbeat_send(health->settings->heartbeat, &round->message,
-			       round->n_members);
+		       heartbeat_send(health->settings->heartbeat, round->message_says.number,
+			       &round->message, round->n_members);
 		pthread_mutex_lock(&health->mutex);
 		health->heartbeats_sent += sent;
 		health->heartbeats_failed += !sent;
 	}
-	for (size_t i = 0; sent && i < round->n_deltas; i++)
-		counters_mark_sent(health->counters, round->deltas[i].lb_id,
-			round->deltas[i].listener_id, &round->deltas[i].values);
+	if (sent)
+		mark_sent(health, &round->message_says);
 	if (counters_save(health->counters, &err) < 0 && !health->save_failed)
 		log_warning("cannot save what was counted: %s", error_message(&err));
 	health->save_failed = err.message != NULL;

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "agent/base/log.h"
 #include "agent/base/text.h"
 #include "agent/health/envelope.h"
 
@@ -17,12 +18,22 @@ struct controller {
 	char *text; /* as configured */
 	char *host; /* without brackets */
 	char port[PORT_SIZE];
+	bool lost; /* the last message of which this is known: */
+	uint64_t lost_number;
+};
+
+/* A message that was sent, and the socket that will hear of it. */
+struct in_flight {
+	int fd; /* -1: nothing is waited for */
+	uint64_t number;
+	size_t controller;
 };
 
 struct sender {
 	struct controller *controllers;
 	size_t n_controllers, next;
-	int ipv4_fd, ipv6_fd; /* opened when first needed, and again after an error */
+	struct in_flight in_flight[SENDER_IN_FLIGHT];
+	size_t next_in_flight; /* the oldest */
 };
 
 static bool is_numeric(const char *host, int family)
@@ -85,7 +96,8 @@ int sender_new(const char *controllers, struct sender **ret, struct error *err)
 	sender = calloc(1, sizeof(*sender));
 	if (!sender)
 		return error_set_errno(err, -ENOMEM, "controller_ip_port_list");
-	sender->ipv4_fd = sender->ipv6_fd = -1;
+	for (size_t i = 0; i < SENDER_IN_FLIGHT; i++)
+		sender->in_flight[i].fd = -1;
 	r = text_split(controllers ? controllers : "", ',', &items);
 	if (r < 0)
 		return error_set_errno(err, r, "controller_ip_port_list");
@@ -113,8 +125,8 @@ void sender_free(struct sender *sender)
 		free(sender->controllers[i].host);
 	}
 	free(sender->controllers);
-	close_keep_errno(sender->ipv4_fd);
-	close_keep_errno(sender->ipv6_fd);
+	for (size_t i = 0; i < SENDER_IN_FLIGHT; i++)
+		close_keep_errno(sender->in_flight[i].fd);
 	free(sender);
 }
 
@@ -147,38 +159,90 @@ static int resolve(const struct controller *controller, struct addrinfo **ret, s
 	return r == EAI_MEMORY ? -ENOMEM : -EHOSTUNREACH;
 }
 
-static int send_to(
-	struct sender *sender, const struct addrinfo *address, const uint8_t *bytes, size_t length)
+/* ip(7), ipv6(7): without the option only a refusal is told, not that there is no such host. */
+static void ask_for_errors(int fd, int family)
 {
-	int *fd = address->ai_family == AF_INET6 ? &sender->ipv6_fd : &sender->ipv4_fd;
+	const int on = 1;
+
+	if (family == AF_INET6 ? setsockopt(fd, IPPROTO_IPV6, IPV6_RECVERR, &on, sizeof(on)) < 0
+			       : setsockopt(fd, IPPROTO_IP, IP_RECVERR, &on, sizeof(on)) < 0)
+		log_debug("heartbeat: errors of the network: %m");
+}
+
+static int send_to(const struct addrinfo *address, const uint8_t *bytes, size_t length, int *ret_fd)
+{
+	_cleanup_close_ int fd = -1;
 	ssize_t n;
 
-	if (*fd < 0) {
-		*fd = socket(address->ai_family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-		if (*fd < 0)
-			return -errno;
-	}
+	fd = socket(address->ai_family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return -errno;
+	ask_for_errors(fd, address->ai_family);
+	if (connect(fd, address->ai_addr, address->ai_addrlen) < 0)
+		return -errno;
 	do
-		n = sendto(*fd, bytes, length, MSG_NOSIGNAL, address->ai_addr, address->ai_addrlen);
+		n = send(fd, bytes, length, MSG_NOSIGNAL);
 	while (n < 0 && errno == EINTR);
-	if (n < 0) {
-		int r = -errno;
-
-		close(TAKE_FD(*fd));
-		return r;
-	}
+	if (n < 0)
+		return -errno;
+	*ret_fd = TAKE_FD(fd);
 	return 0;
 }
 
-int sender_send(struct sender *sender, const uint8_t *bytes, size_t length,
+static int error_of(int fd)
+{
+	int error = 0;
+	socklen_t size = sizeof(error);
+
+	return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) < 0 ? errno : error;
+}
+
+bool sender_next_loss(struct sender *sender, struct sender_loss *ret)
+{
+	for (size_t i = 0; i < SENDER_IN_FLIGHT; i++) {
+		struct in_flight *message = &sender->in_flight[(sender->next_in_flight + i) % SENDER_IN_FLIGHT];
+		struct controller *controller = &sender->controllers[message->controller];
+		int error = message->fd < 0 ? 0 : error_of(message->fd);
+
+		if (error == 0)
+			continue;
+		close(TAKE_FD(message->fd));
+		*ret = (struct sender_loss){message->number, controller->text, error, controller->lost};
+		controller->lost = true;
+		controller->lost_number = message->number;
+		return true;
+	}
+	return false;
+}
+
+/* Makes room for another one: nothing was heard of the oldest, as it should be. */
+static struct in_flight *oldest(struct sender *sender)
+{
+	struct in_flight *message = &sender->in_flight[sender->next_in_flight];
+
+	sender->next_in_flight = (sender->next_in_flight + 1) % SENDER_IN_FLIGHT;
+	if (message->fd >= 0) {
+		struct controller *controller = &sender->controllers[message->controller];
+
+		controller->lost &= message->number < controller->lost_number;
+		close(TAKE_FD(message->fd));
+	}
+	return message;
+}
+
+int sender_send(struct sender *sender, uint64_t number, const uint8_t *bytes, size_t length,
 	const char **ret_controller, struct error *err)
 {
 	struct addrinfo *addresses = NULL;
 	const struct controller *controller;
+	struct in_flight *message;
 	int r;
 
 	if (sender->n_controllers == 0)
 		return 0;
+	message = oldest(sender);
+	message->number = number;
+	message->controller = sender->next;
 	controller = &sender->controllers[sender->next];
 	sender->next = (sender->next + 1) % sender->n_controllers;
 	if (ret_controller)
@@ -194,7 +258,7 @@ int sender_send(struct sender *sender, const uint8_t *bytes, size_t length,
 	r = -EAFNOSUPPORT;
 	for (const struct addrinfo *a = addresses; a && r < 0; a = a->ai_next)
 		if (a->ai_family == AF_INET || a->ai_family == AF_INET6)
-			r = send_to(sender, a, bytes, length);
+			r = send_to(a, bytes, length, &message->fd);
 	freeaddrinfo(addresses);
 	if (r < 0)
 		return error_set_errno(err, r, "controller %s", controller->text);

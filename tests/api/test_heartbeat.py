@@ -36,9 +36,9 @@ def octavia():
 class Controller:
     """A health manager: receives on loopback, keeps what Octavia's unwrap_envelope() makes of it."""
 
-    def __init__(self, unwrap=None):
+    def __init__(self, unwrap=None, port=0):
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.socket.bind(("127.0.0.1", 0))
+        self.socket.bind(("127.0.0.1", port))
         self.socket.settimeout(0.2)
         self.address = "127.0.0.1:%d" % self.socket.getsockname()[1]
         self.unwrap = unwrap or open_envelope
@@ -83,8 +83,8 @@ def open_envelope(data, key):
 def controllers():
     made = []
 
-    def make(count=1, unwrap=None):
-        made.extend(Controller(unwrap) for _ in range(count))
+    def make(count=1, unwrap=None, port=0):
+        made.extend(Controller(unwrap, port) for _ in range(count))
         return made[-count:]
     yield make
     for controller in made:
@@ -243,6 +243,41 @@ def test_interval(make_agent, controllers):
     controller.wait(4)
     times = [t for t, _ in controller.messages]
     assert 1.6 < (times[-1] - times[0]) / (len(times) - 1) < 2.6
+
+
+def test_heartbeats_that_nobody_gets_are_made_up_for(make_agent, origins, controllers):
+    """Of two controllers one is away for a while, and the network says so: what it should have been told is told later."""
+    first, second = controllers(2)
+    agent = make_agent(health_manager=settings([first, second])).start()
+    lb_id, port, origin = new_id(), free_port(), origins("a")
+    agent.apply(lb_id, document(listener(port, pool([member(origin.port)]))))
+    listener_id, _, _ = ids(agent, lb_id)
+    everybody = [first, second]
+
+    def counted():
+        return total([m for each in everybody for _, m in each.messages], listener_id, "totconns")
+
+    def requests(count):
+        for _ in range(count):
+            assert fetch(port)[0] == 200
+    requests(5)
+    wait_for(lambda: counted() == 5, 20, "5 requests counted")
+    away = second.socket.getsockname()[1]
+    second.close()
+    before = len(first.messages)
+    for count in (7, 11, 13):
+        requests(count)
+        first.wait(len(first.messages) + 2)
+    # Soon enough what the one did not get is told to the other, before the one is back.
+    wait_for(lambda: counted() == 36, 20, "36 requests counted")
+    assert len(first.messages) > before + 5
+    assert agent.log.count("warning: heartbeat: does not reach") == 1, "the log has it once"
+    everybody += controllers(port=away)
+    everybody[-1].wait(2)
+    requests(17)
+    wait_for(lambda: counted() == 53, 20, "53 requests counted")
+    everybody[-1].wait(len(everybody[-1].messages) + 2)
+    assert counted() == 53
 
 
 def test_deltas_add_up(make_agent, origins, controllers):

@@ -137,6 +137,13 @@ static void test_unsent(void **state)
 	assert_int_equal(unsent.total_connections, 2);
 	assert_total(c, 14, 3);
 	counters_mark_sent(c, LB, "unknown", &unsent);
+	/* The next one is sent and does not arrive. */
+	counters_mark_sent(c, LB, LISTENER, &unsent);
+	assert_int_equal(counters_unsent(c, LB, LISTENER).bytes_in, 0);
+	counters_mark_lost(c, LB, LISTENER, &unsent);
+	counters_mark_lost(c, LB, "unknown", &unsent);
+	assert_int_equal(counters_unsent(c, LB, LISTENER).bytes_in, 4);
+	assert_int_equal(counters_unsent(c, LB, LISTENER).total_connections, 2);
 	assert_int_equal(counters_totals(c, LB, "unknown").bytes_in, 0);
 }
 

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <sys/socket.h>
@@ -54,7 +55,7 @@ static void assert_sends(struct sender *sender, const char *text, const char *co
 {
 	const char *to = NULL;
 
-	assert_int_equal(sender_send(sender, (const uint8_t *)text, strlen(text), &to, NULL), 0);
+	assert_int_equal(sender_send(sender, 1, (const uint8_t *)text, strlen(text), &to, NULL), 0);
 	assert_string_equal(to, controller);
 }
 
@@ -121,7 +122,7 @@ static void test_round_robin(void **state _unused_)
 	assert_sends(sender, "one", items[0]);
 	assert_receives(first, "one");
 	/* A name whose first address may be ::1, where nobody listens: UDP cannot know. */
-	assert_int_equal(sender_send(sender, (const uint8_t *)"two", 3, NULL, NULL), 0);
+	assert_int_equal(sender_send(sender, 1, (const uint8_t *)"two", 3, NULL, NULL), 0);
 	assert_receives_nothing(first);
 	assert_sends(sender, "three", items[0]);
 	assert_receives(first, "three");
@@ -166,7 +167,7 @@ static void test_failures(void **state _unused_)
 	snprintf(list, sizeof(list), "255.255.255.255:9, %s", last);
 	assert_int_equal(sender_new(list, &sender, NULL), 0);
 
-	assert_true(sender_send(sender, (const uint8_t *)"x", 1, &controller, &err) < 0);
+	assert_true(sender_send(sender, 1, (const uint8_t *)"x", 1, &controller, &err) < 0);
 	assert_string_equal(controller, "255.255.255.255:9");
 	assert_non_null(strstr(error_message(&err), "255.255.255.255:9"));
 	/* It moved on, with a new socket. */
@@ -174,8 +175,73 @@ static void test_failures(void **state _unused_)
 	assert_receives(fd, "y");
 
 	assert_int_equal(
-		sender_send(sender, large, HEARTBEAT_MAX_BYTES + 1, NULL, NULL), -EMSGSIZE);
-	assert_int_equal(sender_send(sender, large, HEARTBEAT_MAX_BYTES, NULL, NULL), 0);
+		sender_send(sender, 1, large, HEARTBEAT_MAX_BYTES + 1, NULL, NULL), -EMSGSIZE);
+	assert_int_equal(sender_send(sender, 1, large, HEARTBEAT_MAX_BYTES, NULL, NULL), 0);
+}
+
+/* Nobody listens at one of two controllers: each message to it is told of, once, and no other. */
+static void test_losses(void **state _unused_)
+{
+	static const int families[] = {AF_INET, AF_INET6};
+
+	for (size_t i = 0; i < ELEMENTSOF(families); i++) {
+		_cleanup_(sender_freep) struct sender *sender = NULL;
+		_cleanup_close_ int fd = -1;
+		const char *host = families[i] == AF_INET6 ? "[::1]" : "127.0.0.1";
+		char list[80], dead[32];
+		struct sender_loss loss;
+		unsigned port, dead_port;
+		int closed;
+
+		fd = receiver(families[i], &port);
+		closed = receiver(families[i], &dead_port);
+		if (fd < 0 || closed < 0) {
+			close_keep_errno(closed);
+			continue;
+		}
+		snprintf(dead, sizeof(dead), "%s:%u", host, dead_port);
+		snprintf(list, sizeof(list), "%s:%u,%s", host, port, dead);
+		close(closed);
+		assert_int_equal(sender_new(list, &sender, NULL), 0);
+		assert_false(sender_next_loss(sender, &loss));
+
+		for (uint64_t number = 100; number < 100 + 2 * SENDER_IN_FLIGHT; number++) {
+			assert_int_equal(sender_send(sender, number, (const uint8_t *)"x", 1, NULL, NULL), 0);
+			if (number % 2 == 0) {
+				assert_receives(fd, "x");
+				assert_false(sender_next_loss(sender, &loss));
+				continue;
+			}
+			assert_true(sender_next_loss(sender, &loss));
+			assert_int_equal(loss.number, number);
+			assert_int_equal(loss.error, ECONNREFUSED);
+			assert_string_equal(loss.controller, dead);
+			assert_true(loss.again == (number > 101));
+			assert_false(sender_next_loss(sender, &loss));
+		}
+	}
+}
+
+/* Not asked for, and out of date: the newest are told of, oldest first. */
+static void test_old_losses(void **state _unused_)
+{
+	_cleanup_(sender_freep) struct sender *sender = NULL;
+	struct sender_loss loss;
+	char list[32];
+	unsigned port;
+	int fd = receiver(AF_INET, &port);
+
+	assert_true(fd >= 0);
+	close(fd);
+	snprintf(list, sizeof(list), "127.0.0.1:%u", port);
+	assert_int_equal(sender_new(list, &sender, NULL), 0);
+	for (uint64_t number = 0; number < SENDER_IN_FLIGHT + 2; number++)
+		assert_int_equal(sender_send(sender, number, (const uint8_t *)"x", 1, NULL, NULL), 0);
+	for (uint64_t number = 2; number < SENDER_IN_FLIGHT + 2; number++) {
+		assert_true(sender_next_loss(sender, &loss));
+		assert_int_equal(loss.number, number);
+	}
+	assert_false(sender_next_loss(sender, &loss));
 }
 
 static void test_nobody(void **state _unused_)
@@ -183,7 +249,7 @@ static void test_nobody(void **state _unused_)
 	_cleanup_(sender_freep) struct sender *sender = NULL;
 
 	assert_int_equal(sender_new("", &sender, NULL), 0);
-	assert_int_equal(sender_send(sender, (const uint8_t *)"x", 1, NULL, NULL), 0);
+	assert_int_equal(sender_send(sender, 1, (const uint8_t *)"x", 1, NULL, NULL), 0);
 }
 
 int main(void)
@@ -193,6 +259,8 @@ int main(void)
 		cmocka_unit_test(test_round_robin),
 		cmocka_unit_test(test_ipv6),
 		cmocka_unit_test(test_failures),
+		cmocka_unit_test(test_losses),
+		cmocka_unit_test(test_old_losses),
 		cmocka_unit_test(test_nobody),
 	};
 
