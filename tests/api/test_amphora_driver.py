@@ -551,15 +551,15 @@ def test_heartbeats_carry_it(octavia, origins, health_managers):
     message = manager.wait_for(lambda m: m["pools"].get(name, {}).get("members") == wanted, "all members as they are")
     assert message["listeners"][listener.id]["status"] == "OPEN"
     assert (message["id"], message["ver"]) == (octavia.amphora.id, 3)
-    before = sum(m["listeners"].get(listener.id, {"stats": {"totconns": 0}})["stats"]["totconns"]
-        for m in manager.messages)
+
+    def counted():
+        return sum(m["listeners"].get(listener.id, {"stats": {"totconns": 0}})["stats"]["totconns"] for m in manager.messages)
+    before = counted()
     for _ in range(7):
         assert server_of(listener.protocol_port, address=VIP) == "a"
-    wait_for(lambda: sum(m["listeners"].get(listener.id, {"stats": {"totconns": 0}})["stats"]["totconns"]
-        for m in manager.messages) == before + 7, 10, "seven connections are counted")
+    wait_for(lambda: counted() == before + 7, 10, "seven connections are counted")
     assert manager.key == HEARTBEAT_KEY and manager.errors == []
-    # A controller that can get no certificate takes the whole of it away, and sends it again later: its database has what
-    # was counted before.
+    # A controller that can get no certificate takes the whole of it away, and sends it again later.
     octavia.driver.delete(listener)
     wait_for(lambda: manager.messages[-1]["listeners"] == {}, 10, "it is gone")
     lb.listeners = [listener]
