@@ -155,7 +155,7 @@ static int write_replacing(int dir_fd, const char *name, const void *data, size_
 	const struct fileio_owner *owner, bool durable)
 {
 	_cleanup_close_ int parent_fd = -1, fd = -1;
-	char temporary[64];
+	char temporary[FILEIO_TEMPORARY_SIZE];
 	const char *base;
 	int r;
 
@@ -187,6 +187,52 @@ int fileio_write_owned(
 	int dir_fd, const char *name, const void *data, size_t length, mode_t mode, const struct fileio_owner *owner)
 {
 	return write_replacing(dir_fd, name, data, length, mode, owner, true);
+}
+
+int fileio_prepare(
+	int dir_fd, const char *name, const void *data, size_t length, mode_t mode, struct fileio_pending *ret)
+{
+	struct fileio_pending pending = {.dir_fd = dir_fd};
+	_cleanup_close_ int fd = -1;
+	int r;
+
+	r = open_temporary(dir_fd, mode, NULL, pending.temporary, sizeof(pending.temporary), &fd);
+	if (r < 0)
+		return r;
+	r = fileio_write_all(fd, data, length);
+	if (r == 0 && fsync(fd) < 0)
+		r = -errno;
+	if (r == 0) {
+		pending.name = strdup(name);
+		r = pending.name ? 0 : -ENOMEM;
+	}
+	if (r < 0) {
+		unlinkat(dir_fd, pending.temporary, 0);
+		return r;
+	}
+	*ret = pending;
+	return 0;
+}
+
+int fileio_commit(struct fileio_pending *pending, bool durable)
+{
+	_cleanup_free_ char *name = TAKE_PTR(pending->name);
+
+	if (renameat(pending->dir_fd, pending->temporary, pending->dir_fd, name) < 0) {
+		int r = -errno;
+
+		unlinkat(pending->dir_fd, pending->temporary, 0);
+		return r;
+	}
+	return durable ? sync_dir(pending->dir_fd) : 0;
+}
+
+void fileio_pending_done(struct fileio_pending *pending)
+{
+	if (!pending->name)
+		return;
+	unlinkat(pending->dir_fd, pending->temporary, 0);
+	free(TAKE_PTR(pending->name));
 }
 
 int fileio_write_volatile(int dir_fd, const char *name, const void *data, size_t length, mode_t mode)

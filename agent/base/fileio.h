@@ -18,6 +18,8 @@
 
 #include "agent/base/cleanup.h"
 
+enum { FILEIO_TEMPORARY_SIZE = 32 };
+
 /* Reads a whole regular file of at most "limit" bytes (-EFBIG over it). NUL-terminated; the caller frees. */
 int fileio_read(int dir_fd, const char *name, size_t limit, char **ret_data, size_t *ret_length);
 
@@ -40,6 +42,19 @@ int fileio_write_volatile(int dir_fd, const char *name, const void *data, size_t
 
 /* Makes the content of a file durable that was written without (not its name: fileio_rename() does). */
 int fileio_sync(int dir_fd, const char *name);
+
+/* The same as fileio_write() in two steps: a file that is on disk, whole, and not in its place yet. Its folder must stay open. */
+struct fileio_pending {
+	int dir_fd;
+	char *name; /* NULL: there is none */
+	char temporary[FILEIO_TEMPORARY_SIZE];
+};
+#define FILEIO_PENDING_INIT ((struct fileio_pending){.dir_fd = -1})
+int fileio_prepare(
+	int dir_fd, const char *name, const void *data, size_t length, mode_t mode, struct fileio_pending *ret);
+/* Not "durable": after a power cut the old one may be there again. Nothing is left of what was pending, in any case. */
+int fileio_commit(struct fileio_pending *pending, bool durable);
+void fileio_pending_done(struct fileio_pending *pending);
 
 /* mkdir(2) of one folder, durable. 0 if something of that name is there. */
 int fileio_make_dir(int dir_fd, const char *name, mode_t mode);

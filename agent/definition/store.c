@@ -18,7 +18,10 @@
 #define ASIDE ".corrupt"
 #define NAME_FORMAT "%010" PRId64 ".json"
 
-enum { STORE_FILE_LIMIT = 4 * LIMIT_BODY_BYTES }; /* every field is written, so it is larger than its document */
+enum {
+	NAME_SIZE = 32,
+	STORE_FILE_LIMIT = 4 * LIMIT_BODY_BYTES, /* every field is written, so it is larger than its document */
+};
 
 void stored_definition_done(struct stored_definition *stored)
 {
@@ -220,66 +223,81 @@ int store_read_current(int lb_dir_fd, const char *lb_id, struct stored_definitio
 	return -EBADMSG;
 }
 
-int store_text(const struct load_balancer *lb, char **ret)
+/* The times are digits and signs. */
+static int make_file(const struct stored_definition *stored, char **ret, size_t *ret_length)
 {
 	_cleanup_text_ struct text text = TEXT_INIT;
 
-	text_append_char(&text, '{');
-	definition_append(lb, DEFINITION_STORED, &text);
-	text_append_char(&text, '}');
-	return text_finish(&text, ret, NULL);
+	text_printf(&text,
+		"{\"format\":%d,\"revision\":%" PRId64 ",\"created_at\":\"%s\",\"updated_at\":\"%s\",\"definition\":{",
+		FILE_FORMAT, stored->revision, stored->created_at, stored->updated_at);
+	definition_append(stored->lb, true, &text);
+	text_append(&text, "}}");
+	return text_finish(&text, ret, ret_length);
 }
 
-/* The times are digits and signs, and the text is JSON already. */
-static int make_file(const struct stored_definition *stored, const char *text, char **ret, size_t *ret_length)
+static void name_of(int64_t revision, char ret[NAME_SIZE])
 {
-	_cleanup_free_ char *made = NULL;
-	int length, r;
-
-	if (!text) {
-		r = store_text(stored->lb, &made);
-		if (r < 0)
-			return r;
-		text = made;
-	}
-	length = asprintf(ret,
-		"{\"format\":%d,\"revision\":%" PRId64 ",\"created_at\":\"%s\",\"updated_at\":\"%s\",\"definition\":%s}",
-		FILE_FORMAT, stored->revision, stored->created_at, stored->updated_at, text);
-	if (length < 0)
-		return -ENOMEM;
-	*ret_length = (size_t)length;
-	return 0;
+	snprintf(ret, NAME_SIZE, NAME_FORMAT, revision);
 }
 
-int store_write(int lb_dir_fd, const struct stored_definition *stored, const char *text, struct error *err)
+void store_pending_done(struct store_pending *pending)
+{
+	fileio_pending_done(&pending->file);
+	if (pending->folder_fd >= 0)
+		close(TAKE_FD(pending->folder_fd));
+}
+
+int store_prepare(int lb_dir_fd, const struct stored_definition *stored, struct store_pending *ret, struct error *err)
 {
 	_cleanup_close_ int folder_fd = -1;
 	_cleanup_free_ char *file = NULL;
-	_cleanup_free_ int64_t *revisions = NULL;
-	size_t n = 0, length;
-	char name[32];
+	char name[NAME_SIZE];
+	size_t length;
 	int r;
 
-	r = make_file(stored, text, &file, &length);
+	r = make_file(stored, &file, &length);
 	if (r < 0)
 		return error_set_errno(err, r, "definition");
 	r = fileio_open_dir(lb_dir_fd, FOLDER, 0700, &folder_fd);
 	if (r < 0)
 		return error_set_errno(err, r, "cannot open the folder of definitions");
-	snprintf(name, sizeof(name), NAME_FORMAT, stored->revision);
-	r = fileio_write(folder_fd, name, file, length, 0600);
+	name_of(stored->revision, name);
+	r = fileio_prepare(folder_fd, name, file, length, 0600, &ret->file);
+	if (r < 0)
+		return error_set_errno(err, r, "cannot write definition/%s", name);
+	ret->folder_fd = TAKE_FD(folder_fd);
+	return 0;
+}
+
+int store_commit(int lb_dir_fd, const struct stored_definition *stored, struct store_pending *pending, struct error *err)
+{
+	_cleanup_free_ int64_t *revisions = NULL;
+	int folder_fd = pending->folder_fd;
+	char name[NAME_SIZE];
+	size_t n = 0;
+	int r = fileio_commit(&pending->file, true);
+
+	name_of(stored->revision, name);
 	if (r < 0) {
 		/* It may be in place, if only the fsync of the folder failed; what is refused must not be there later. */
 		unlinkat(folder_fd, name, 0);
 		return error_set_errno(err, r, "cannot write definition/%s", name);
 	}
-
 	/* The new revision is in force; old ones that cannot be removed are only untidy. */
 	if (store_revisions(lb_dir_fd, &revisions, &n) == 0)
 		for (size_t i = LIMIT_REVISIONS; i < n; i++) {
-			snprintf(name, sizeof(name), NAME_FORMAT, revisions[i]);
+			name_of(revisions[i], name);
 			if (unlinkat(folder_fd, name, 0) < 0)
 				log_lb(LOG_WARNING, stored->lb->id, "old revision %s cannot be removed: %m", name);
 		}
 	return 0;
+}
+
+int store_write(int lb_dir_fd, const struct stored_definition *stored, struct error *err)
+{
+	_cleanup_(store_pending_done) struct store_pending pending = STORE_PENDING_INIT;
+	int r = store_prepare(lb_dir_fd, stored, &pending, err);
+
+	return r < 0 ? r : store_commit(lb_dir_fd, stored, &pending, err);
 }

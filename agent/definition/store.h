@@ -9,6 +9,7 @@
 
 #include <stdint.h>
 
+#include "agent/base/fileio.h"
 #include "agent/definition/model.h"
 
 enum { STORE_TIME_SIZE = DEFINITION_TIME_SIZE };
@@ -35,11 +36,18 @@ int store_read_current(int lb_dir_fd, const char *lb_id, struct stored_definitio
 int store_read_revision(
 	int lb_dir_fd, const char *lb_id, int64_t revision, struct stored_definition *ret, struct error *err);
 
-/* What is written of a tree: the long part, which can be made beforehand. Owned by the caller. */
-int store_text(const struct load_balancer *lb, char **ret);
+/* Writes the revision and removes those that are too old. */
+int store_write(int lb_dir_fd, const struct stored_definition *stored, struct error *err);
 
-/* Writes the revision and removes those that are too old. "text" is store_text() of its tree, or NULL: it is made here. */
-int store_write(int lb_dir_fd, const struct stored_definition *stored, const char *text, struct error *err);
+/* The same in two steps: the first has no effect that lasts, and takes nearly all of the time. */
+struct store_pending {
+	int folder_fd;
+	struct fileio_pending file;
+};
+#define STORE_PENDING_INIT ((struct store_pending){-1, FILEIO_PENDING_INIT})
+int store_prepare(int lb_dir_fd, const struct stored_definition *stored, struct store_pending *ret, struct error *err);
+int store_commit(int lb_dir_fd, const struct stored_definition *stored, struct store_pending *pending, struct error *err);
+void store_pending_done(struct store_pending *pending);
 
 /* Revision numbers, newest first; the array is the caller's. Files that are not ours are left out. */
 int store_revisions(int lb_dir_fd, int64_t **ret, size_t *ret_n);

@@ -17,8 +17,7 @@ enum { DIGEST_SIZE = 2 * 32 + 1 };
 /* Where rendered files are: the part of their names before the slash. */
 static const char *const folders[] = {RENDER_LIST_DIR, RENDER_CERTIFICATE_DIR};
 
-int instance_write_files(int dir_fd, const char *text, size_t length, const struct rendered_file *files, size_t n_files,
-	bool durable)
+static int write_named_files(int dir_fd, const struct rendered_file *files, size_t n_files)
 {
 	int r = 0;
 
@@ -30,10 +29,14 @@ int instance_write_files(int dir_fd, const char *text, size_t length, const stru
 	}
 	for (size_t i = 0; r == 0 && i < n_files; i++)
 		r = fileio_write_volatile(dir_fd, files[i].name, files[i].content, strlen(files[i].content), 0600);
-	if (r == 0)
-		r = durable ? fileio_write(dir_fd, INSTANCE_CONFIG, text, length, 0600)
-			    : fileio_write_volatile(dir_fd, INSTANCE_CONFIG, text, length, 0600);
 	return r;
+}
+
+int instance_write_volatile(int dir_fd, const struct rendered *rendered)
+{
+	int r = write_named_files(dir_fd, rendered->files, rendered->n_files);
+
+	return r < 0 ? r : fileio_write_volatile(dir_fd, INSTANCE_CONFIG, rendered->text, rendered->length, 0600);
 }
 
 static bool has_word(const char *text, size_t length, const char *word)
@@ -206,12 +209,20 @@ void published_done(struct published *published)
 	*published = PUBLISHED_INIT;
 }
 
-int instance_publish(struct instance *instance, const char *text, size_t length, const struct rendered_file *files,
-	size_t n_files, struct error *err)
+int instance_publish(struct instance *instance, struct fileio_pending *pending, const char *text, size_t length,
+	const struct rendered_file *files, size_t n_files, struct error *err)
 {
-	int r = text ? instance_write_files(instance->dir_fd, text, length, files, n_files, true)
-		     : fileio_unlink(instance->dir_fd, INSTANCE_CONFIG);
+	int r;
 
+	if (!text) {
+		r = fileio_unlink(instance->dir_fd, INSTANCE_CONFIG);
+	} else {
+		r = write_named_files(instance->dir_fd, files, n_files);
+		if (r == 0)
+			r = pending && pending->name
+				? fileio_commit(pending, false)
+				: fileio_write(instance->dir_fd, INSTANCE_CONFIG, text, length, 0600);
+	}
 	if (r < 0)
 		return error_set_errno(err, r, "cannot write the configuration in %s", instance->directory);
 	return 0;

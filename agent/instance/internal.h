@@ -46,9 +46,8 @@ int instance_write_own_config_of_upload(
 bool instance_uses_http_client(const char *config, size_t length);
 /* Writes a server state file without servers: without any, HAProxy warns. */
 int instance_write_no_states(int dir_fd);
-/* The configuration and its files below a folder; not "durable": they need not outlive a power cut. */
-int instance_write_files(int dir_fd, const char *text, size_t length, const struct rendered_file *files, size_t n_files,
-	bool durable);
+/* The configuration and its files below a folder, for as long as it takes to look at them. */
+int instance_write_volatile(int dir_fd, const struct rendered *rendered);
 
 /* staged.c: HAProxy's verdict on a configuration below staged/. One at a time: each step is about the same one. */
 /* Starts a HAProxy that waits, where the configuration is so large that it is worth it: what it has to do before it reads is done
@@ -64,8 +63,9 @@ void instance_drop_check(struct instance *instance);
 int instance_check_staged(struct instance *instance, const struct load_balancer *lb, const struct rendered *rendered,
 	char **ret_verdict, struct error *err);
 int instance_read_published(struct instance *instance, struct published *ret, struct error *err);
-/* Replaces what is on disk. Lists and certificates that are not in the new set are removed by instance_remove_unused_files(). */
-int instance_publish(struct instance *instance, const char *text, size_t length, const struct rendered_file *files,
+/* Replaces what is on disk. haproxy.cfg may be "pending": then a power cut may bring the old one back, from which the next start goes
+ * to what is stored. Lists and certificates that are not in the new set are removed by instance_remove_unused_files(). */
+int instance_publish(struct instance *instance, struct fileio_pending *pending, const char *text, size_t length, const struct rendered_file *files,
 	size_t n_files, struct error *err);
 void instance_remove_unused_files(struct instance *instance, const struct rendered *rendered);
 /* Removes what interrupted writes left. */
@@ -188,7 +188,19 @@ int instance_replace(struct instance *instance, struct revised *trees, size_t n,
 int instance_check_tree(struct instance *instance, const struct load_balancer *lb, struct error *err);
 /* Makes HAProxy run the stored definition. */
 int instance_bring_to_stored(struct instance *instance, struct error *err);
-/* Takes what "stored" has. */
+/* storing.c: what is stored of a change. */
+struct storing {
+	struct stored_definition stored; /* the newest tree; once it is stored, the one that it replaced. lb is NULL: nothing changes */
+	struct store_pending pending;
+};
+#define STORING_INIT ((struct storing){STORED_DEFINITION_INIT, STORE_PENDING_INIT})
+/* Gives the trees their revisions, and writes the newest where it is in nobody's way. */
+int instance_prepare_store(struct instance *instance, struct revised *trees, size_t n, struct storing *ret, struct error *err);
+/* Puts it in its place: it is the current one. */
+int instance_store(
+	struct instance *instance, const struct revised *trees, size_t n, struct storing *storing, struct error *err);
+void storing_done(struct storing *storing);
+/* Takes what "stored" has, and gives what was there. */
 void instance_set_current(struct instance *instance, struct stored_definition *stored);
 int instance_check_revision(struct instance *instance, int64_t if_match, struct error *err);
 

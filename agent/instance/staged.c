@@ -75,8 +75,7 @@ static int write_staged(struct instance *instance, const struct load_balancer *l
 	r = instance->staged.check.pid ? fileio_open_dir(instance->dir_fd, STAGED, 0700, &staged_fd)
 				       : make_folder(instance, &staged_fd);
 	if (r == 0)
-		r = instance_write_files(
-			staged_fd, rendered->text, rendered->length, rendered->files, rendered->n_files, false);
+		r = instance_write_volatile(staged_fd, rendered);
 	if (r == 0)
 		r = instance_write_no_states(staged_fd);
 	if (r == 0)

@@ -16,16 +16,6 @@
  * The plan is carried out over the Runtime API where it says so; whatever surprises there leads to a reload.
  */
 
-void instance_set_current(struct instance *instance, struct stored_definition *stored)
-{
-	LOCK_SCOPE(&instance->view_lock);
-	stored_definition_done(&instance->current);
-	instance->current = *stored;
-	instance->changed_ms = process_now_ms();
-	instance->damaged = false;
-	*stored = STORED_DEFINITION_INIT;
-}
-
 int instance_check_revision(struct instance *instance, int64_t if_match, struct error *err)
 {
 	if (if_match >= 0 && if_match != instance->current.revision)
@@ -143,9 +133,10 @@ struct transaction {
 	struct plan plan;
 	struct lvs_change lvs;
 	char *verdict;
-	char *text; /* store_text(), NULL where it was not made */
+	struct fileio_pending config; /* haproxy.cfg */
+	struct storing storing;
 };
-#define TRANSACTION_INIT ((struct transaction){0})
+#define TRANSACTION_INIT ((struct transaction){.config = FILEIO_PENDING_INIT, .storing = STORING_INIT})
 #define _cleanup_transaction_ _cleanup_(transaction_done)
 
 static void transaction_done(struct transaction *t)
@@ -156,7 +147,8 @@ static void transaction_done(struct transaction *t)
 	published_done(&t->before);
 	rendered_done(&t->rendered);
 	free(t->verdict);
-	free(t->text);
+	fileio_pending_done(&t->config);
+	storing_done(&t->storing);
 }
 
 void wanted_done(struct wanted *wanted)
@@ -234,12 +226,24 @@ static int make_plan(struct instance *instance, const struct load_balancer *lb, 
 	return r < 0 ? r : instance_make_plan(instance, &t->wanted, &t->plan, err);
 }
 
-/* The plan, what is going to be stored and HAProxy's verdict: HAProxy reads while the others are made. What it runs already
+/* Writes what is going to be in force: what is left for later is to put it in its place. */
+static int prepare(struct instance *instance, struct revised *trees, size_t n, struct transaction *t, struct error *err)
+{
+	int r = instance_prepare_store(instance, trees, n, &t->storing, err);
+
+	if (r < 0 || (instance->running && streq(instance->running, t->rendered.text)))
+		return r;
+	r = fileio_prepare(instance->dir_fd, INSTANCE_CONFIG, t->rendered.text, t->rendered.length, 0600, &t->config);
+	return r < 0 ? error_set_errno(err, r, "cannot write the configuration in %s", instance->directory) : 0;
+}
+
+/* The plan, what is going to be written and HAProxy's verdict: HAProxy reads while the others are made. What it runs already
  * it has seen. */
-static int plan_and_check(struct instance *instance, const struct load_balancer *lb, bool dry_run, struct transaction *t,
+static int plan_and_check(struct instance *instance, struct revised *trees, size_t n, bool dry_run, struct transaction *t,
 	struct error *err)
 {
 	bool is_new = dry_run || !instance->running || !streq(instance->running, t->rendered.text);
+	const struct load_balancer *lb = trees[n - 1].lb;
 	int r = 0;
 
 	if (is_new)
@@ -249,8 +253,8 @@ static int plan_and_check(struct instance *instance, const struct load_balancer 
 	r = make_plan(instance, lb, false, t, err);
 	if (r == 0)
 		r = instance_lvs_check(instance, &t->lvs, err);
-	if (r == 0 && is_new && !dry_run && store_text(lb, &t->text) < 0)
-		r = error_set_errno(err, -ENOMEM, "definition");
+	if (r == 0 && !dry_run)
+		r = prepare(instance, trees, n, t, err);
 	if (r < 0) {
 		instance_drop_check(instance);
 		return r;
@@ -296,7 +300,7 @@ static int roll_back(struct instance *instance, const struct transaction *t, enu
 
 	if (reach == REACH_PART)
 		instance_set_running(instance, NULL, 0);
-	r = instance_publish(instance, before->text, before->length, before->files, before->n_files, &problem);
+	r = instance_publish(instance, NULL, before->text, before->length, before->files, before->n_files, &problem);
 	if (r == 0)
 		r = instance_write_own_config(instance, instance->current.lb, &problem);
 	if (r == 0)
@@ -345,8 +349,8 @@ static int run(struct instance *instance, const struct load_balancer *lb, struct
 	r = instance_forget_applied(instance, err);
 	if (r < 0)
 		return r;
-	r = instance_publish(
-		instance, t->rendered.text, t->rendered.length, t->rendered.files, t->rendered.n_files, err);
+	r = instance_publish(instance, &t->config, t->rendered.text, t->rendered.length, t->rendered.files,
+		t->rendered.n_files, err);
 	if (r == 0)
 		r = instance_write_own_config(instance, lb, err);
 	if (r == 0)
@@ -367,78 +371,6 @@ static int run(struct instance *instance, const struct load_balancer *lb, struct
 	return 0;
 }
 
-/* Gives each tree its revision: the next number, or that of the one before if it is the same. */
-static int number_trees(struct instance *instance, struct revised *trees, size_t n, struct error *err)
-{
-	_cleanup_free_ int64_t *revisions = NULL;
-	const struct load_balancer *before = instance->current.lb;
-	int64_t last = instance->current.revision;
-	size_t n_revisions = 0;
-	int r;
-
-	/* The newest is in force at the next start: it must be ours, also where those on disk could not be read. */
-	r = store_revisions(instance->dir_fd, &revisions, &n_revisions);
-	if (r < 0)
-		return error_set_errno(err, r, "cannot read %s/definition", instance->directory);
-	for (size_t i = 0; i < n; i++) {
-		if (!before || !definition_equal(before, trees[i].lb)) {
-			if (n_revisions > 0 && revisions[0] > last)
-				last = revisions[0];
-			last++;
-		}
-		trees[i].revision = last;
-		before = trees[i].lb;
-	}
-	return 0;
-}
-
-static int store_one(struct instance *instance, const struct revised *tree, const char *text, struct stored_definition *ret,
-	struct error *err)
-{
-	_cleanup_stored_ struct stored_definition next = STORED_DEFINITION_INIT;
-	int r;
-
-	next.revision = tree->revision;
-	next.lb = load_balancer_ref(tree->lb);
-	store_now(next.updated_at);
-	snprintf(next.created_at, sizeof(next.created_at), "%s",
-		instance->current.lb ? instance->current.created_at : next.updated_at);
-	r = store_write(instance->dir_fd, &next, text, err);
-	if (r < 0)
-		return r;
-	*ret = next;
-	next = STORED_DEFINITION_INIT;
-	return 0;
-}
-
-/* The last one, whose "text" is made, is what counts; those on the way to it are kept for whoever wants to go back to them. */
-static int store(struct instance *instance, const struct revised *trees, size_t n, const char *text, struct error *err)
-{
-	_cleanup_stored_ struct stored_definition newest = STORED_DEFINITION_INIT;
-	int64_t before = instance->current.revision;
-	int r;
-
-	/* What a deletion that failed left must not be ended by the next start any more. */
-	r = fileio_remove_tree(instance->dir_fd, INSTANCE_DELETED);
-	if (r < 0)
-		return error_set_errno(err, r, "cannot remove %s/" INSTANCE_DELETED, instance->directory);
-	r = store_one(instance, &trees[n - 1], text, &newest, err);
-	if (r < 0)
-		return r;
-	for (size_t i = n > LIMIT_REVISIONS ? n - LIMIT_REVISIONS : 0; i + 1 < n; i++) {
-		_cleanup_stored_ struct stored_definition stored = STORED_DEFINITION_INIT;
-		_cleanup_error_ struct error problem = ERROR_INIT;
-
-		if (trees[i].revision == before || trees[i].revision == trees[i + 1].revision)
-			continue;
-		if (store_one(instance, &trees[i], NULL, &stored, &problem) < 0)
-			log_lb(LOG_WARNING, instance->id, "revision %lld is not kept: %s", (long long)trees[i].revision,
-				error_message(&problem));
-	}
-	instance_set_current(instance, &newest);
-	return 0;
-}
-
 /* Everything but the stage and the plan, for a change that is really made. */
 static int commit(struct instance *instance, struct revised *trees, size_t n, struct transaction *t, struct error *err)
 {
@@ -446,17 +378,14 @@ static int commit(struct instance *instance, struct revised *trees, size_t n, st
 	struct load_balancer *lb = trees[n - 1].lb;
 	int r;
 
-	r = number_trees(instance, trees, n, err);
-	if (r < 0)
-		return r;
 	if (runs_another) {
 		r = run(instance, lb, t, err);
 		if (r < 0)
 			return r;
 	}
 	r = instance_lvs_apply(instance, &t->lvs, err);
-	if (r == 0 && (!instance->current.lb || trees[n - 1].revision != instance->current.revision)) {
-		r = store(instance, trees, n, t->text, err);
+	if (r == 0 && t->storing.stored.lb) {
+		r = instance_store(instance, trees, n, &t->storing, err);
 		if (r < 0)
 			instance_lvs_undo(instance, &t->lvs);
 	}
@@ -492,7 +421,7 @@ int instance_replace(struct instance *instance, struct revised *trees, size_t n,
 
 	r = begin(instance, lb, &t, err);
 	if (r == 0)
-		r = plan_and_check(instance, lb, dry_run, &t, err);
+		r = plan_and_check(instance, trees, n, dry_run, &t, err);
 	if (r == 0 && !dry_run)
 		r = commit(instance, trees, n, &t, err);
 	if (r < 0)

@@ -90,6 +90,36 @@ static void test_write_that_fails(void **state)
 	assert_int_equal(rmdir(fixture->directory), 0); /* empty: no temporary file either */
 }
 
+/* Nothing shows before the commit, and nothing is left of one that never comes, or fails. */
+static void test_write_in_two_steps(void **state)
+{
+	struct fixture *fixture = *state;
+	struct fileio_pending pending = FILEIO_PENDING_INIT;
+	struct stat st;
+
+	put(fixture->fd, "a", "old");
+	assert_int_equal(fileio_prepare(fixture->fd, "a", "new", 3, 0640, &pending), 0);
+	assert_content(fixture->fd, "a", "old");
+	assert_content(fixture->fd, pending.temporary, "new");
+	assert_int_equal(fileio_commit(&pending, true), 0);
+	assert_content(fixture->fd, "a", "new");
+	assert_int_equal(fstatat(fixture->fd, "a", &st, 0), 0);
+	assert_int_equal(st.st_mode & 0777, 0640);
+	fileio_pending_done(&pending);
+	assert_content(fixture->fd, "a", "new");
+
+	assert_int_equal(fileio_prepare(fixture->fd, "a", "never", 5, 0600, &pending), 0);
+	fileio_pending_done(&pending);
+	assert_content(fixture->fd, "a", "new");
+	assert_false(exists(fixture->fd, pending.temporary));
+
+	assert_int_equal(mkdirat(fixture->fd, "folder", 0700), 0);
+	assert_int_equal(fileio_prepare(fixture->fd, "folder", "x", 1, 0600, &pending), 0);
+	assert_int_equal(fileio_commit(&pending, false), -EISDIR);
+	assert_false(exists(fixture->fd, pending.temporary));
+	assert_null(pending.name);
+}
+
 static void test_limits_of_reading(void **state)
 {
 	struct fixture *fixture = *state;
@@ -255,7 +285,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_write_and_read),
 		TEST(test_write_that_fails),
-		TEST(test_limits_of_reading),
+		TEST(test_write_in_two_steps), TEST(test_limits_of_reading),
 		TEST(test_links),
 		TEST(test_remove_tree),
 		TEST(test_make_dirs),

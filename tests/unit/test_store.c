@@ -67,7 +67,7 @@ static void write_named(int fd, int64_t revision, const char *name)
 	assert_true(asprintf(&body, "{\"loadbalancer\":{\"name\":\"%s\"}}", name) > 0);
 	assert_int_equal(
 		definition_parse(LB_ID, body, strlen(body), &defaults, &stored.lb, NULL), 0);
-	if (store_write(fd, &stored, NULL, &err) < 0)
+	if (store_write(fd, &stored, &err) < 0)
 		fail_msg("%s", error_message(&err));
 }
 
@@ -321,7 +321,7 @@ static void test_folder_is_a_link(void **state)
 		definition_parse(LB_ID, "{\"loadbalancer\":{}}", 19, &defaults, &stored.lb, NULL),
 		0);
 	stored.revision = 1;
-	assert_true(store_write(fixture->fd, &stored, NULL, NULL) < 0);
+	assert_true(store_write(fixture->fd, &stored, NULL) < 0);
 	assert_false(exists(fixture->fd, "elsewhere/0000000001.json"));
 }
 
@@ -356,7 +356,7 @@ static void test_text_longer_than_a_body_may_be(void **state)
 	assert_int_equal(
 		definition_parse(LB_ID, text_peek(&body), body.length, &defaults, &stored.lb, NULL),
 		0);
-	assert_int_equal(store_write(fixture->fd, &stored, NULL, NULL), 0);
+	assert_int_equal(store_write(fixture->fd, &stored, NULL), 0);
 	assert_int_equal(fstatat(fixture->fd, "definition/0000000001.json", &st, 0), 0);
 	assert_true(st.st_size > LIMIT_BODY_BYTES);
 	if (store_read_current(fixture->fd, LB_ID, &again, &err) < 0)

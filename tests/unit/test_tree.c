@@ -12,7 +12,6 @@
 
 #include "agent/base/text.h"
 #include "agent/definition/edit.h"
-#include "agent/definition/store.h"
 #include "tests/unit/documents.h"
 #include "tests/unit/quotes.h"
 
@@ -284,12 +283,15 @@ static void test_times_are_stored(void **state)
 	_cleanup_load_balancer_ struct load_balancer *lb = parse_good(site), *again = NULL;
 	json_auto_t *stored = NULL, *shown = NULL;
 	_cleanup_error_ struct error err = ERROR_INIT;
-	_cleanup_free_ char *text = NULL, *file = NULL;
+	_cleanup_text_ struct text file = TEXT_INIT;
+	_cleanup_free_ char *text = NULL;
 
 	(void)state;
 	assert_int_equal(tree_set_times(NULL, lb, EARLY), 0);
-	assert_int_equal(store_text(lb, &file), 0);
-	stored = json_loads(file, JSON_REJECT_DUPLICATES, NULL);
+	text_append_char(&file, '{');
+	assert_int_equal(definition_append(lb, true, &file), 0);
+	text_append_char(&file, '}');
+	stored = json_loads(text_peek(&file), JSON_REJECT_DUPLICATES, NULL);
 	assert_non_null(stored);
 	assert_int_equal(definition_parse_json(LB_ID, stored, &definition_stored, &again, &err), 0);
 	assert_times(again, TREE_L7RULE, ID(5), EARLY, "");
