@@ -132,6 +132,7 @@ static void put_proxy_protocol(const struct listener *listener, const struct poo
 		view, "proxy_options", pool->protocol == POOL_PROXYV2 ? pool->proxy_protocol_options : NULL);
 }
 
+/* Of what few servers have, only those that have it say so: the others get it from the backend, which is around them. */
 static void append_server(const struct pool *pool, const struct member *member, uint32_t id, struct view *servers)
 {
 	_cleanup_view_ struct view server = view_object();
@@ -141,8 +142,10 @@ static void append_server(const struct pool *pool, const struct member *member, 
 	view_put_quoted(&server, "server_address", member->address);
 	view_put_integer(&server, "server_port", member->protocol_port);
 	view_put_integer(&server, "weight", member->weight);
-	view_put_flag(&server, "backup", member->backup);
-	view_put_flag(&server, "disabled", !member->admin_state_up);
+	if (member->backup)
+		view_put_flag(&server, "backup", true);
+	if (!member->admin_state_up)
+		view_put_flag(&server, "disabled", true);
 	render_check(pool, member, &server);
 	view_append_view(servers, &server);
 }
@@ -155,6 +158,9 @@ static int put_servers(const struct pool *pool, struct view *view)
 
 	if (r < 0)
 		return r;
+	view_put_flag(view, "backup", false);
+	view_put_flag(view, "disabled", false);
+	render_no_check(view);
 	for (size_t i = 0; i < pool->n_members; i++)
 		append_server(pool, &pool->members[i], ids[i], &servers);
 	view_put_view(view, "servers", &servers);

@@ -55,7 +55,8 @@ int render_backend(struct render *render, const struct listener *listener, const
 bool render_pool_is_monitored(const struct pool *pool);
 /* What the backend says of checks. */
 int render_monitor(struct render *render, const struct pool *pool, struct view *backend);
-/* What a server's line says of them. */
+/* What a server's line says of them, where it is not what render_no_check() says for all. */
+void render_no_check(struct view *backend);
 void render_check(const struct pool *pool, const struct member *member, struct view *server);
 
 /* tls.c */

@@ -96,7 +96,7 @@ static void put_address(const char *address, struct view *server)
 {
 	_cleanup_free_ char *bracketed = NULL;
 
-	if (!address || !grammar_is_ipv6(address)) {
+	if (!grammar_is_ipv6(address)) {
 		view_put_quoted(server, "check_address", address);
 		return;
 	}
@@ -116,7 +116,17 @@ void render_check(const struct pool *pool, const struct member *member, struct v
 	bool detached = monitor && monitor->proxy_protocol == MONITOR_PROXY_OFF && proxy && inherits;
 	int64_t port = detached ? member->protocol_port : member->monitor_port;
 
-	view_put_flag(server, "check_ssl", monitor && (speaks_tls(monitor) || (detached && pool->tls_enabled)));
-	put_address(member->monitor_address, server);
-	view_put_unless_zero(server, "check_port", port);
+	if (monitor && (speaks_tls(monitor) || (detached && pool->tls_enabled)))
+		view_put_flag(server, "check_ssl", true);
+	if (member->monitor_address)
+		put_address(member->monitor_address, server);
+	if (port)
+		view_put_integer(server, "check_port", port);
+}
+
+void render_no_check(struct view *backend)
+{
+	view_put_flag(backend, "check_ssl", false);
+	view_put_absent(backend, "check_address");
+	view_put_absent(backend, "check_port");
 }

@@ -5,8 +5,15 @@
 
 #include "agent/base/text.h"
 
-static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
-			    "-._~:/@,=+?&|";
+bool quote_is_plain(const char *value)
+{
+	static const char others[] = "-._~:/@,=+?&|";
+	const char *p = value;
+
+	while ((*p >= 'a' && *p <= 'z') || (*p >= '0' && *p <= '9') || (*p >= 'A' && *p <= 'Z') || (*p && strchr(others, *p)))
+		p++;
+	return p > value && !*p;
+}
 
 int quote_haproxy(const char *value, char **ret_word)
 {
@@ -15,7 +22,7 @@ int quote_haproxy(const char *value, char **ret_word)
 
 	if (text_has_control(value, length))
 		return -EINVAL;
-	if (length > 0 && strspn(value, plain) == length) {
+	if (quote_is_plain(value)) {
 		text_append(&word, value);
 		return text_finish(&word, ret_word, NULL);
 	}

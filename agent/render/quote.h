@@ -8,11 +8,16 @@
  * itself, '$' and '\' included; a single quote itself is written as '\'' (close, escaped quote, open).
  */
 
+#include <stdbool.h>
+
 #include "agent/base/cleanup.h"
 
 /* One word of a configuration line that HAProxy reads as exactly "value". Values of plain characters stay as they are.
  * -EINVAL for a value with a control character: no quoting can keep a newline from ending the line. */
 int quote_haproxy(const char *value, char **ret_word);
+
+/* Whether the value is a word as it is. */
+bool quote_is_plain(const char *value);
 
 /* The sample expression "function(argument)" as one word. The argument is quoted for the expression (manual, 2.2: quotes
  * have a second level inside arguments), then the whole for the line. -EINVAL for a double quote or '\\' in the argument,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <assert.h>
 
+#include "agent/base/json_write.h"
 #include "agent/base/text.h"
 #include "agent/render/template-internal.h"
 
@@ -88,7 +89,7 @@ static int render_variable(
 			&renderer->out, json_string_value(value), json_string_length(value));
 		return 0;
 	case JSON_INTEGER:
-		text_printf(&renderer->out, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
+		json_write_integer(&renderer->out, json_integer_value(value));
 		return 0;
 	case JSON_NULL:
 	case JSON_FALSE:

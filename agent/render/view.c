@@ -72,8 +72,13 @@ void view_put_own(struct view *view, const char *name, const char *value)
 static void put_quoted(struct view *view, const char *name, const char *value)
 {
 	_cleanup_free_ char *word = NULL;
-	int r = quote_haproxy(value, &word);
+	int r;
 
+	if (quote_is_plain(value)) {
+		put_or_append(view, name, json_string(value));
+		return;
+	}
+	r = quote_haproxy(value, &word);
 	if (r < 0 && view->failure == 0)
 		view->failure = r;
 	if (r == 0)
