@@ -17,7 +17,7 @@
 
 enum {
 	COMMAND_LINE_MAX = 64 * 1024,
-	EXEC_RETRIES = 5,
+	EXEC_RETRIES = 250, /* an instant takes that long where many wait for a processor */
 	EXEC_RETRY_MS = 2,
 };
 
