@@ -28,7 +28,7 @@ int pool_sample(const char *socket_path, const char *lb_id, const char *backend,
 	answered = r == 0;
 	/* Without the line of names it is no table: there is no such backend. */
 	if (answered && text_after_prefix(reply, "# ")) {
-		r = stats_parse(TAKE_PTR(reply), length, &stats, err);
+		r = stats_parse(reply, length, &stats, err);
 		if (r < 0)
 			return r;
 	}
