@@ -11,7 +11,7 @@
 
 enum {
 	LOOK_AFTER_INTERVAL_MS = 10000,
-	FREE_MEMORY_MAX = 512 * 1024, /* bytes that the allocator may keep */
+	FREE_MEMORY_MAX = 128 * 1024, /* bytes that the allocator may keep */
 };
 
 struct agent *agent_allocate(struct config *config)
