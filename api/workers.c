@@ -14,6 +14,7 @@
 #include "api/thread.h"
 
 enum { STATUS_MAX = 16 * 1024 };
+static const uint64_t unseen = UINT64_MAX;
 
 struct worker {
 	struct workers *workers;
@@ -21,7 +22,7 @@ struct worker {
 	pid_t tid;         /* as in /proc */
 	bool busy;
 	int64_t moved_ms;  /* it was seen to get on; when it took its work at the earliest */
-	uint64_t switches; /* as they were then, 0 before the first look */
+	uint64_t switches; /* as they were then, or "unseen" */
 };
 
 struct workers {
@@ -40,7 +41,7 @@ struct workers {
 static void begin(struct worker *own)
 {
 	own->moved_ms = process_now_ms();
-	own->switches = 0;
+	own->switches = unseen;
 	own->busy = true;
 }
 
@@ -139,7 +140,7 @@ void workers_free(struct workers *workers)
 	free(workers);
 }
 
-/* How often the thread has waited for something, and went on: proc(5), "voluntary_ctxt_switches". 0 if that cannot be told. */
+/* How often the thread has waited for something, and went on: proc(5), "voluntary_ctxt_switches". */
 static uint64_t read_switches(pid_t tid)
 {
 	static const char name[] = "\nvoluntary_ctxt_switches:";
@@ -150,9 +151,9 @@ static uint64_t read_switches(pid_t tid)
 
 	snprintf(path, sizeof(path), "/proc/self/task/%d/status", (int)tid);
 	if (fileio_read(AT_FDCWD, path, STATUS_MAX, &text, &length) < 0)
-		return 0;
+		return unseen;
 	found = strstr(text, name);
-	return found ? strtoull(found + strlen(name), NULL, 10) : 0;
+	return found ? strtoull(found + strlen(name), NULL, 10) : unseen;
 }
 
 /* Looks at a thread only if it is at the same work for some time. */
@@ -164,7 +165,7 @@ static void look(struct worker *one, int64_t now_ms)
 		return;
 	switches = read_switches(one->tid);
 	/* What cannot be seen is not judged. */
-	if (switches == 0 || switches != one->switches)
+	if (switches == unseen || switches != one->switches)
 		one->moved_ms = now_ms;
 	one->switches = switches;
 }
