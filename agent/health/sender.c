@@ -201,11 +201,12 @@ bool sender_next_loss(struct sender *sender, struct sender_loss *ret)
 {
 	for (size_t i = 0; i < SENDER_IN_FLIGHT; i++) {
 		struct in_flight *message = &sender->in_flight[(sender->next_in_flight + i) % SENDER_IN_FLIGHT];
-		struct controller *controller = &sender->controllers[message->controller];
 		int error = message->fd < 0 ? 0 : error_of(message->fd);
+		struct controller *controller;
 
-		if (error == 0)
+		if (error == 0) /* or there may be no controllers at all */
 			continue;
+		controller = &sender->controllers[message->controller];
 		close(TAKE_FD(message->fd));
 		*ret = (struct sender_loss){message->number, controller->text, error, controller->lost};
 		controller->lost = true;
