@@ -13,7 +13,7 @@
 
 enum {
 	CONNECT_RETRY_MS = 5,
-	READ_CHUNK = 32 * 1024,
+	READ_CHUNK = 16 * 1024, /* HAProxy writes no more at once: tune.bufsize */
 };
 
 /*

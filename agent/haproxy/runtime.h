@@ -28,8 +28,8 @@ enum {
 int runtime_command(const char *socket_path, const char *command, int timeout_ms, char **ret_reply,
 	size_t *ret_length, struct error *err);
 
-/* The same, and the reply is given away as it comes, in pieces that end anywhere. "take" fails with a negative errno, which ends
- * the exchange. */
+/* The same, and the reply is given away as it comes, in pieces that end anywhere. "take" fails with a negative errno,
+ * which ends the exchange. */
 typedef int (*runtime_take)(void *userdata, const char *bytes, size_t length, struct error *err);
 int runtime_command_pieces(const char *socket_path, const char *command, int timeout_ms, runtime_take take, void *userdata,
 	struct error *err);

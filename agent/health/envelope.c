@@ -43,9 +43,9 @@ void envelope_free(struct envelope *envelope)
 	free(envelope);
 }
 
-/* How the halves are compressed: without a header of their own (negative window), the head quickly and with little memory. Most
- * of the tail are identifiers, which are random: short repetitions in them cost more than they save, which is what
- * Z_FILTERED is about. */
+/* How the halves are compressed: without a header of their own (negative window), the head quickly and with little
+ * memory. Most of the tail are identifiers, which are random: short repetitions in them cost more than they save, which is
+ * what Z_FILTERED is about. */
 struct strength {
 	int level, window_bits, memory_level, strategy, flush;
 };

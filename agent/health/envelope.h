@@ -6,8 +6,9 @@
  * (octavia/amphorae/backends/health_daemon/status_message.py): UDP payload = zlib(JSON) +
  * hex(HMAC-SHA256(key, zlib(JSON))).
  *
- * Compression is most of what a heartbeat costs, and most of its text is the same in each of them: the second half, which
- * is compressed when it changes and kept. The halves are put together as one stream (RFC 1950 and 1951) that any zlib reads.
+ * Compression would be most of what a heartbeat costs, and most of its text is the same in each of them: the second half,
+ * which is compressed when it changes and kept. The halves are put together as one stream (RFC 1950 and 1951) that any zlib
+ * reads.
  */
 
 #include <stddef.h>
@@ -26,7 +27,8 @@ int envelope_new(struct envelope **ret);
 void envelope_free(struct envelope *envelope);
 DEFINE_CLEANUP(struct envelope *, envelope_free);
 
-/* Compresses and signs "head" and "tail" as one text. The bytes are the caller's; the tail may be taken (it is empty then). */
+/* Compresses and signs "head" and "tail" as one text. The bytes are the caller's; the tail may be taken (it is empty
+ * then). */
 int envelope_seal(struct envelope *envelope, const struct text *head, struct text *tail, const char *key,
 	uint8_t **ret_bytes, size_t *ret_length, struct error *err);
 

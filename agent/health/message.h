@@ -22,6 +22,6 @@ struct heartbeat_text {
 #define HEARTBEAT_TEXT_INIT ((struct heartbeat_text){.head = TEXT_INIT, .tail = TEXT_INIT})
 void heartbeat_text_done(struct heartbeat_text *text);
 
-/* A snapshot that was not answered adds nothing. */
+/* A snapshot that was not answered adds nothing. Of a name that two load balancers have, readers take the second one. */
 int heartbeat_message(const char *amphora_id, uint64_t sequence, struct health_snapshot *const *snapshots,
 	size_t n_snapshots, const struct counters *counters, struct heartbeat_text *ret);

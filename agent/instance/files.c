@@ -76,8 +76,8 @@ static int own_config(const struct instance *instance, int64_t hard_stop_after_s
 	text_append(&text, "    mworker-max-reloads 1000\n");
 	/* Where the limit on descriptors cannot be raised, fewer connections are better than none. */
 	text_append(&text, "    no strict-limits\n");
-	/* For requests of its own HAProxy would read all of the system's CA certificates, which is half of the time of a check with
-	 * 1 000 servers and a quarter with 10 000. */
+	/* For requests of its own HAProxy would read all of the system's CA certificates, which is half of the time of a check
+	 * with 1 000 servers and a quarter with 10 000. */
 	if (!http_client && haproxy_version_at_least(&settings->version, 2, 6))
 		text_append(&text, "    httpclient.ssl.verify none\n");
 	if (settings->haproxy_user && instance->owner == OWNER_DEFINITION) /* an uploaded one names its user */
@@ -87,8 +87,8 @@ static int own_config(const struct instance *instance, int64_t hard_stop_after_s
 	return text_finish(&text, ret, ret_length);
 }
 
-/* What a definition says of old workers comes before what the agent's configuration says. Nothing that we render makes HAProxy
- * send requests. */
+/* What a definition says of old workers comes before what the agent's configuration says. Nothing that we render makes
+ * HAProxy send requests. */
 int instance_own_config(struct instance *instance, const struct load_balancer *lb, char **ret, size_t *ret_length)
 {
 	return own_config(instance,

@@ -148,8 +148,7 @@ static int keep_failed(struct instance *instance, int r, const struct error *pro
 	return r;
 }
 
-/* Beside what HAProxy starts with if it ends before the next reload, which is the configuration before until the new one has
- * passed. */
+/* Good also beside what HAProxy starts with if it ends meanwhile: the configuration before, until the new one has passed. */
 static int write_own_config(struct instance *instance, const char *text, size_t length, struct error *err)
 {
 	_cleanup_free_ char *before = NULL;
