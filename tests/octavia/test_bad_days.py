@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What goes wrong around an agent. Afterwards the API tells the truth, nothing is lost, and nobody had to help."""
+"""What goes wrong around an agent. Afterwards the API tells the truth, nothing is lost that anybody could know of, and nobody
+had to help."""
 
 import glob
 import re
@@ -47,7 +48,7 @@ def test_the_controllers_are_out_of_reach(plain, control_plane, client):
     assert "maxconn 2500" in machine.path(f"var/lib/octavia/{plain.id}/haproxy.cfg").read_text()
     # HAProxy finds out within two checks that b has gone; until then b's clients are sent on to a.
     assert len(traffic.failures) <= 2, traffic.failures
-    # Heartbeats are not acknowledged (UDP). What was in those that were lost is in the next one.
+    # Heartbeats are not acknowledged (UDP). What was in those of which the network says that they are lost is in the next one.
     after = settled(plain)
     assert 0 <= after - before - traffic.count <= len(traffic.failures)
     plain.servers["b"].start()
