@@ -21,13 +21,25 @@ static bool has_password(const struct cfg_line *line)
 	return false;
 }
 
-/* What would read otherwise without its quotes is no loss either. */
-static bool is_plain(const char *word)
+/* So that it is read as the same word: between single quotes every character stands for itself (configuration manual, 2.2). A
+ * control character, which an escape may stand for, is no part of a name: such a word is hidden, too. */
+static void append_word(struct text *shown, const char *word)
 {
+	if (text_has_control(word, strlen(word))) {
+		text_append(shown, CFG_HIDDEN);
+		return;
+	}
+	if (*word && !strpbrk(word, " #\"'\\$")) {
+		text_append(shown, word);
+		return;
+	}
+	text_append_char(shown, '\'');
 	for (const char *p = word; *p; p++)
-		if (*p <= ' ' || *p == 0x7f || strchr("#\"'\\$", *p))
-			return false;
-	return *word;
+		if (*p == '\'')
+			text_append(shown, "'\\''");
+		else
+			text_append_char(shown, *p);
+	text_append_char(shown, '\'');
 }
 
 static void append_hidden(struct text *shown, const struct cfg_line *line)
@@ -37,7 +49,7 @@ static void append_hidden(struct text *shown, const struct cfg_line *line)
 	text_append(shown, "   ");
 	STRV_FOREACH(word, line->words) {
 		text_append_char(shown, ' ');
-		text_append(shown, hidden || !is_plain(*word) ? CFG_HIDDEN : *word);
+		append_word(shown, hidden ? CFG_HIDDEN : *word);
 		hidden = !hidden && word > line->words + 1 && is_password(*word);
 	}
 	text_append_char(shown, '\n');

@@ -235,7 +235,10 @@ static void test_secrets(void **state)
 			"userlist u\n group g users a\n    user a insecure-password ******** groups g\n user b\n"
 			"    user c password ********\n"},
 		{"userlist u\n user 'a\"b' password x\nuserlist v\n user password password password\n",
-			"userlist u\n    user ******** password ********\nuserlist v\n    user password password ********\n"},
+			"userlist u\n    user 'a\"b' password ********\nuserlist v\n    user password password ********\n"},
+		{"userlist u\n user it\\'s\\ \"\" password x\n user a\\nb password x\n user c password '' groups ''\n",
+			"userlist u\n    user 'it'\\''s ' password ********\n    user ******** password ********\n"
+			"    user c password ******** groups ''\n"},
 		{"listen l\n user a password x\n", "listen l\n user a password x\n"},
 	};
 
