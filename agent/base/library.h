@@ -63,11 +63,11 @@ int library_keep(struct library *library, struct error *err);
 /* The note: "feature", "description" and "priority" (required, recommended, suggested) as the specification has them. */
 #define LIBRARY_NOTE(name, soname, feature, description, priority)                                 \
 	LIBRARY_NOTE_OF(name##_note,                                                               \
-		"[{\"soname\":[\"" soname "\"],\"feature\":\"" feature "\",\"description\":\"" description \
-		"\",\"priority\":\"" priority "\"}]")
+		"[{\"soname\":[\"" soname "\"],\"feature\":\"" feature                              \
+		"\",\"description\":\"" description "\",\"priority\":\"" priority "\"}]")
 #define LIBRARY_NOTE_OF(variable, json)                                                            \
-	__attribute__((__used__, __section__(".note.dlopen"), \
-		__aligned__(4))) static const struct {                                             \
+	__attribute__((__used__, __section__(".note.dlopen"), __aligned__(4)))                     \
+	static const struct {                                                                      \
 		unsigned name_size, size, type;                                                    \
 		char owner[4];                                                                     \
 		char text[sizeof(json)] __attribute__((__aligned__(4)));                           \

@@ -52,15 +52,6 @@ int haproxy_end_version(
 	return r < 0 ? r : haproxy_version_parse(result.output, ret, err);
 }
 
-int haproxy_ask_version(const char *haproxy_cmd, struct haproxy_version *ret, struct error *err)
-{
-	struct process_job job;
-	int r;
-
-	r = haproxy_begin_version(haproxy_cmd, &job, err);
-	return r < 0 ? r : haproxy_end_version(haproxy_cmd, &job, ret, err);
-}
-
 /* Control characters but newlines, which would break a JSON reply's readers or a terminal, and the trailing newline. */
 static void make_printable(char *text)
 {

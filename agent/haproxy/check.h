@@ -9,10 +9,7 @@
 #include "agent/base/process.h"
 #include "agent/haproxy/runtime.h"
 
-/* Runs "haproxy -v". */
-int haproxy_ask_version(const char *haproxy_cmd, struct haproxy_version *ret, struct error *err);
-
-/* The same in two steps: a start has something else to do meanwhile. */
+/* Runs "haproxy -v", in two steps: a start has something else to do meanwhile. */
 int haproxy_begin_version(const char *haproxy_cmd, struct process_job *ret, struct error *err);
 int haproxy_end_version(
 	const char *haproxy_cmd, struct process_job *job, struct haproxy_version *ret, struct error *err);

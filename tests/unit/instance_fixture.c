@@ -93,6 +93,7 @@ int fixture_setup(void **state)
 	struct fixture *fixture = calloc(1, sizeof(*fixture));
 	const char *source = getenv("AMPHORAD_SRC_DIR");
 	_cleanup_free_ char *templates = NULL;
+	struct process_job version;
 
 	assert_non_null(fixture);
 	assert_true(asprintf(&templates, "%s/templates", source ? source : ".") > 0);
@@ -116,8 +117,9 @@ int fixture_setup(void **state)
 		.before_reload = before_reload,
 		.userdata = fixture,
 	};
+	assert_int_equal(haproxy_begin_version(DEFAULT_HAPROXY_CMD, &version, NULL), 0);
 	assert_int_equal(
-		haproxy_ask_version(DEFAULT_HAPROXY_CMD, &fixture->settings.version, NULL), 0);
+		haproxy_end_version(DEFAULT_HAPROXY_CMD, &version, &fixture->settings.version, NULL), 0);
 	start_agent(fixture);
 	*state = fixture;
 	return 0;
