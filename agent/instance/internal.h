@@ -2,7 +2,8 @@
 #pragma once
 
 /*
- * Between instance.c (life), change.c (bursts), transaction.c (from one definition to the next), upload.c and
+ * Between instance.c (life), change.c (bursts), transaction.c (from one definition to the next), staged.c
+ * (what HAProxy says of it beforehand), storing.c (what is kept of it), upload.c and
  * upload_reload.c (a controller's configuration), files.c (their files), handover.c and persistence.c (starting and
  * reloading HAProxy), runtime_apply.c and readback.c (changing it while it runs), leaving.c (servers that are gone from
  * the configuration and not from HAProxy) and old_workers.c. All are called with the instance's lock held, but for those

@@ -2,7 +2,6 @@
 #include "agent/instance/internal.h"
 
 #include <fcntl.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "agent/base/fileio.h"
