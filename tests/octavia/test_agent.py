@@ -116,7 +116,12 @@ def test_agent_is_restarted_and_upgraded(plain, client, next_version):
     assert not traffic.failures
     assert processes[0] in machine.processes("haproxy"), "HAProxy's master is the same"
     plain.wait_online()
-    wait_for(lambda: plain.counted() == before + traffic.count + 1, 20, "every connection is counted once")
+
+    def exact():
+        counted = plain.counted() - before
+        assert counted == traffic.count + 1, (counted, traffic.count + 1)
+        return True
+    wait_for(exact, 20, "every connection is counted once")
 
 
 @feature("controllers restarted")
