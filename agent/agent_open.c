@@ -15,6 +15,9 @@
 
 #define CERTIFICATE_FOLDER "certificates"
 
+/* Programs that an agent was about to start when it was killed hold its lock until they are executed. */
+enum { LOCK_WAIT_MS = 2000 };
+
 /* Which user HAProxy's workers become; none unless we are root. */
 static void choose_user(const struct config *config, struct instance_settings *settings)
 {
@@ -99,7 +102,7 @@ int agent_take_lock(struct agent *agent, struct error *err)
 	char pid[16];
 	int r;
 
-	r = fileio_lock(agent->base_fd, AGENT_LOCK_FILE, &agent->lock_fd);
+	r = fileio_lock(agent->base_fd, AGENT_LOCK_FILE, LOCK_WAIT_MS, &agent->lock_fd);
 	if (r == -EWOULDBLOCK)
 		return error_set(err, ERROR_CONFLICT, NULL,
 			"another amphorad works in %s: stop it first, or choose another base_path",

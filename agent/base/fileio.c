@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/random.h>
@@ -372,15 +373,20 @@ int fileio_remove_temporary(int dir_fd)
 	return 0;
 }
 
-int fileio_lock(int dir_fd, const char *name, int *ret_fd)
+int fileio_lock(int dir_fd, const char *name, int wait_ms, int *ret_fd)
 {
+	enum { STEP_MS = 10 };
 	_cleanup_close_ int fd = -1;
 
 	fd = openat(dir_fd, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return -errno;
-	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
-		return -errno;
+	while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+		if ((errno != EWOULDBLOCK && errno != EINTR) || wait_ms <= 0)
+			return -errno;
+		poll(NULL, 0, STEP_MS);
+		wait_ms -= STEP_MS;
+	}
 	*ret_fd = TAKE_FD(fd);
 	return 0;
 }

@@ -77,9 +77,9 @@ int fileio_remove_tree(int dir_fd, const char *name);
 /* Removes what an interrupted fileio_write() left in the folder. */
 int fileio_remove_temporary(int dir_fd);
 
-/* Takes an exclusive lock on a file, created 0600 if missing; -EWOULDBLOCK if another process holds it. The lock is
- * held as long as the descriptor is open. */
-int fileio_lock(int dir_fd, const char *name, int *ret_fd);
+/* Takes an exclusive lock on a file, created 0600 if missing; -EWOULDBLOCK if another process still holds it after "wait_ms".
+ * The lock is held as long as the descriptor is open. */
+int fileio_lock(int dir_fd, const char *name, int wait_ms, int *ret_fd);
 
 /* write(2) until all is written. */
 int fileio_write_all(int fd, const void *data, size_t length);

@@ -108,7 +108,6 @@ static pid_t entry_pid(const struct dirent *entry)
 int find_master(const char *master_socket, pid_t hint, pid_t *ret_pid, int *ret_pidfd)
 {
 	_cleanup_closedir_ DIR *proc = NULL;
-	bool empty;
 	int r;
 
 	if (hint > 0) {
@@ -123,11 +122,12 @@ int find_master(const char *master_socket, pid_t hint, pid_t *ret_pid, int *ret_
 		return -errno;
 	for (struct dirent *entry = readdir(proc); entry; entry = readdir(proc)) {
 		pid_t pid = entry_pid(entry);
+		bool empty;
 
 		if (pid == 0 || getsid(pid) != pid ||
-			!command_line_matches(pid, master_socket, &empty))
+			(!command_line_matches(pid, master_socket, &empty) && !empty))
 			continue;
-		r = open_ours(pid, master_socket, true, 0, ret_pidfd);
+		r = open_ours(pid, master_socket, true, EXEC_RETRIES, ret_pidfd);
 		if (r == 0)
 			*ret_pid = pid;
 		if (r != -ESRCH)

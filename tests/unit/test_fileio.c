@@ -5,7 +5,9 @@
 #include <cmocka.h>
 
 #include <fcntl.h>
+#include <poll.h>
 #include <string.h>
+#include <sys/wait.h>
 
 #include "agent/base/fileio.h"
 #include "agent/base/text.h"
@@ -170,7 +172,7 @@ static void test_links(void **state)
 	assert_false(exists(fixture->fd, "way"));
 	assert_true(exists(fixture->fd, "folder/kept"));
 	assert_int_equal(symlinkat("target", fixture->fd, "lock"), 0);
-	assert_int_equal(fileio_lock(fixture->fd, "lock", &fd), -ELOOP);
+	assert_int_equal(fileio_lock(fixture->fd, "lock", 0, &fd), -ELOOP);
 	assert_int_equal(fd, -1);
 }
 
@@ -266,15 +268,25 @@ static void test_lock(void **state)
 	struct fixture *fixture = *state;
 	int first = -1, second = -1;
 	struct stat st;
+	pid_t child;
 
-	assert_int_equal(fileio_lock(fixture->fd, "lock", &first), 0);
+	assert_int_equal(fileio_lock(fixture->fd, "lock", 0, &first), 0);
 	assert_int_equal(fstat(first, &st), 0);
 	assert_int_equal(st.st_mode & 0777, 0600);
 	assert_true(fcntl(first, F_GETFD) & FD_CLOEXEC);
-	assert_int_equal(fileio_lock(fixture->fd, "lock", &second), -EWOULDBLOCK);
+	assert_int_equal(fileio_lock(fixture->fd, "lock", 0, &second), -EWOULDBLOCK);
+	/* Somebody who has let go of it before the wait is over. */
+	child = fork();
+	assert_true(child >= 0);
+	if (child == 0)
+		_exit(poll(NULL, 0, 50));
+	close(TAKE_FD(first));
+	assert_int_equal(fileio_lock(fixture->fd, "lock", 0, &first), -EWOULDBLOCK);
+	assert_int_equal(fileio_lock(fixture->fd, "lock", 10000, &first), 0);
+	assert_int_equal(waitpid(child, NULL, 0), child);
 	assert_int_equal(second, -1);
 	close(first);
-	assert_int_equal(fileio_lock(fixture->fd, "lock", &second), 0);
+	assert_int_equal(fileio_lock(fixture->fd, "lock", 0, &second), 0);
 	close(second);
 }
 
