@@ -191,7 +191,7 @@ int fileio_write_owned(
 }
 
 int fileio_prepare(
-	int dir_fd, const char *name, const void *data, size_t length, mode_t mode, struct fileio_pending *ret)
+	int dir_fd, const char *name, const void *data, size_t length, mode_t mode, bool durable, struct fileio_pending *ret)
 {
 	struct fileio_pending pending = {.dir_fd = dir_fd};
 	_cleanup_close_ int fd = -1;
@@ -201,7 +201,7 @@ int fileio_prepare(
 	if (r < 0)
 		return r;
 	r = fileio_write_all(fd, data, length);
-	if (r == 0 && fsync(fd) < 0)
+	if (r == 0 && durable && fsync(fd) < 0)
 		r = -errno;
 	if (r == 0) {
 		pending.name = strdup(name);

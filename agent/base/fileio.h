@@ -43,7 +43,8 @@ int fileio_write_volatile(int dir_fd, const char *name, const void *data, size_t
 /* Makes the content of a file durable that was written without (not its name: fileio_rename() does). */
 int fileio_sync(int dir_fd, const char *name);
 
-/* The same as fileio_write() in two steps: a file that is on disk, whole, and not in its place yet. Its folder must stay open. */
+/* The same as fileio_write() or fileio_write_volatile() in two steps: a file that is whole (and, if "durable", on disk), and not in
+ * its place yet. Its folder must stay open. */
 struct fileio_pending {
 	int dir_fd;
 	char *name; /* NULL: there is none */
@@ -51,7 +52,7 @@ struct fileio_pending {
 };
 #define FILEIO_PENDING_INIT ((struct fileio_pending){.dir_fd = -1})
 int fileio_prepare(
-	int dir_fd, const char *name, const void *data, size_t length, mode_t mode, struct fileio_pending *ret);
+	int dir_fd, const char *name, const void *data, size_t length, mode_t mode, bool durable, struct fileio_pending *ret);
 /* Not "durable": after a power cut the old one may be there again. Nothing is left of what was pending, in any case. */
 int fileio_commit(struct fileio_pending *pending, bool durable);
 void fileio_pending_done(struct fileio_pending *pending);

@@ -263,7 +263,7 @@ int store_prepare(int lb_dir_fd, const struct stored_definition *stored, struct 
 	if (r < 0)
 		return error_set_errno(err, r, "cannot open the folder of definitions");
 	name_of(stored->revision, name);
-	r = fileio_prepare(folder_fd, name, file, length, 0600, &ret->file);
+	r = fileio_prepare(folder_fd, name, file, length, 0600, true, &ret->file);
 	if (r < 0)
 		return error_set_errno(err, r, "cannot write definition/%s", name);
 	ret->folder_fd = TAKE_FD(folder_fd);

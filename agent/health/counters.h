@@ -21,6 +21,7 @@
 #include <sys/types.h>
 
 #include "agent/base/error.h"
+#include "agent/base/fileio.h"
 #include "agent/health/snapshot.h"
 
 struct counters;
@@ -53,3 +54,7 @@ void counters_mark_lost(struct counters *counters, const char *lb_id, const char
 void counters_forget(struct counters *counters, const char *lb_id);
 /* Writes the file if anything changed since it was last written (atomic; 0600). */
 int counters_save(struct counters *counters, struct error *err);
+/* The same in two steps. Without the second one what changed is written by the next. */
+int counters_prepare(struct counters *counters, struct fileio_pending *ret, struct error *err);
+int counters_commit(struct counters *counters, struct fileio_pending *pending, struct error *err);
+void counters_abandon(struct counters *counters, struct fileio_pending *pending);

@@ -220,13 +220,14 @@ static json_t *entry_to_json(const struct counted_listener *entry)
 		values_to_json(&entry->sent), "workers", workers_to_json(entry));
 }
 
-int counters_save(struct counters *counters, struct error *err)
+int counters_prepare(struct counters *counters, struct fileio_pending *ret, struct error *err)
 {
 	_cleanup_(json_decrefp) json_t *json = NULL;
 	_cleanup_free_ char *text = NULL;
 	json_t *entries;
 	int r;
 
+	*ret = FILEIO_PENDING_INIT;
 	if (!counters->dirty)
 		return 0;
 	json = json_pack("{s:i, s:s, s:[]}", "version", FILE_VERSION, "boot_id", counters->boot_id,
@@ -238,9 +239,33 @@ int counters_save(struct counters *counters, struct error *err)
 	text = json ? json_dumps(json, JSON_COMPACT) : NULL;
 	if (!text)
 		return error_set_errno(err, -ENOMEM, "counters");
-	r = fileio_write_volatile(counters->dir_fd, counters->name, text, strlen(text), 0600);
+	r = fileio_prepare(counters->dir_fd, counters->name, text, strlen(text), 0600, false, ret);
 	if (r < 0)
 		return error_set_errno(err, r, "counters: %s", counters->name);
 	counters->dirty = false;
 	return 0;
+}
+
+int counters_commit(struct counters *counters, struct fileio_pending *pending, struct error *err)
+{
+	int r = pending->name ? fileio_commit(pending, false) : 0;
+
+	if (r == 0)
+		return 0;
+	counters->dirty = true;
+	return error_set_errno(err, r, "counters: %s", counters->name);
+}
+
+void counters_abandon(struct counters *counters, struct fileio_pending *pending)
+{
+	counters->dirty |= pending->name != NULL;
+	fileio_pending_done(pending);
+}
+
+int counters_save(struct counters *counters, struct error *err)
+{
+	struct fileio_pending pending;
+	int r = counters_prepare(counters, &pending, err);
+
+	return r < 0 ? r : counters_commit(counters, &pending, err);
 }

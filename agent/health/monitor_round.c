@@ -145,13 +145,26 @@ static bool may_send(struct health *health)
 }
 
 /* With the mutex. */
-static void mark_sent(struct health *health, struct sent *says)
+static void mark_sent(struct health *health, const struct sent *says)
 {
-	struct sent *slot = &health->sent[says->number % SENDER_IN_FLIGHT];
-
 	for (size_t i = 0; i < says->n_deltas; i++)
 		counters_mark_sent(health->counters, says->deltas[i].lb_id, says->deltas[i].listener_id,
 			&says->deltas[i].values);
+}
+
+/* With the mutex. */
+static void mark_lost(struct health *health, const struct sent *says)
+{
+	for (size_t i = 0; i < says->n_deltas; i++)
+		counters_mark_lost(health->counters, says->deltas[i].lb_id, says->deltas[i].listener_id,
+			&says->deltas[i].values);
+}
+
+/* With the mutex. */
+static void keep_in_flight(struct health *health, struct sent *says)
+{
+	struct sent *slot = &health->sent[says->number % SENDER_IN_FLIGHT];
+
 	sent_done(slot);
 	*slot = *says;
 	*says = (struct sent){0};
@@ -166,17 +179,42 @@ void monitor_take_losses(struct health *health)
 
 		if (lost->number != number)
 			continue;
-		for (size_t i = 0; i < lost->n_deltas; i++)
-			counters_mark_lost(health->counters, lost->deltas[i].lb_id, lost->deltas[i].listener_id,
-				&lost->deltas[i].values);
+		mark_lost(health, lost);
 		sent_done(lost);
 	}
+}
+
+/* With the mutex, which is released meanwhile. What was sent is on disk as sent a moment later, whenever we are killed: the file
+ * is written before and put in its place after. */
+static int send_message(struct health *health, struct round *round, struct error *err)
+{
+	struct sent *says = &round->message_says;
+	struct fileio_pending pending;
+	bool sent;
+	int r;
+
+	mark_sent(health, says);
+	r = counters_prepare(health->counters, &pending, err);
+	pthread_mutex_unlock(&health->mutex);
+	sent = may_send(health) &&
+	       heartbeat_send(health->settings->heartbeat, says->number, &round->message, round->n_members);
+	pthread_mutex_lock(&health->mutex);
+	if (sent && r == 0)
+		r = counters_commit(health->counters, &pending, err);
+	health->heartbeats_sent += sent;
+	health->heartbeats_failed += !sent;
+	if (sent) {
+		keep_in_flight(health, says);
+		return r;
+	}
+	mark_lost(health, says);
+	counters_abandon(health->counters, &pending);
+	return r;
 }
 
 static int run_round(struct health *health, struct round *round)
 {
 	_cleanup_error_ struct error err = ERROR_INIT;
-	bool sent = false;
 	int r;
 
 	r = round_begin(health, round);
@@ -189,18 +227,11 @@ static int run_round(struct health *health, struct round *round)
 	if (r < 0 || health->stopping)
 		return r;
 
-	if (round->has_message) {
-		pthread_mutex_unlock(&health->mutex);
-		sent = may_send(health) &&
-		       heartbeat_send(health->settings->heartbeat, round->message_says.number,
-			       &round->message, round->n_members);
-		pthread_mutex_lock(&health->mutex);
-		health->heartbeats_sent += sent;
-		health->heartbeats_failed += !sent;
-	}
-	if (sent)
-		mark_sent(health, &round->message_says);
-	if (counters_save(health->counters, &err) < 0 && !health->save_failed)
+	if (round->has_message)
+		r = send_message(health, round, &err);
+	if (r == 0)
+		r = counters_save(health->counters, &err);
+	if (r < 0 && !health->save_failed)
 		log_warning("cannot save what was counted: %s", error_message(&err));
 	health->save_failed = err.message != NULL;
 	health->last_round_ms = process_now_ms();

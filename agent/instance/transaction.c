@@ -233,7 +233,7 @@ static int prepare(struct instance *instance, struct revised *trees, size_t n, s
 
 	if (r < 0 || (instance->running && streq(instance->running, t->rendered.text)))
 		return r;
-	r = fileio_prepare(instance->dir_fd, INSTANCE_CONFIG, t->rendered.text, t->rendered.length, 0600, &t->config);
+	r = fileio_prepare(instance->dir_fd, INSTANCE_CONFIG, t->rendered.text, t->rendered.length, 0600, true, &t->config);
 	return r < 0 ? error_set_errno(err, r, "cannot write the configuration in %s", instance->directory) : 0;
 }
 

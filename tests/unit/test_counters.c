@@ -147,6 +147,33 @@ static void test_unsent(void **state)
 	assert_int_equal(counters_totals(c, LB, "unknown").bytes_in, 0);
 }
 
+/* In two steps: a file that is not put in its place changes nothing, and is written again. */
+static void test_two_steps(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup_(counters_freep) struct counters *c = load(f);
+	_cleanup_(counters_freep) struct counters *again = NULL;
+	struct fileio_pending pending;
+
+	sample(c, 100, 1, 10, 1);
+	assert_int_equal(counters_save(c, NULL), 0);
+	sample(c, 100, 1, 15, 1);
+	assert_int_equal(counters_prepare(c, &pending, NULL), 0);
+	again = load(f);
+	assert_int_equal(counters_totals(again, LB, LISTENER).bytes_in, 10);
+	counters_freep(&again);
+
+	counters_abandon(c, &pending);
+	assert_int_equal(counters_prepare(c, &pending, NULL), 0);
+	assert_int_equal(counters_commit(c, &pending, NULL), 0);
+	again = load(f);
+	assert_int_equal(counters_totals(again, LB, LISTENER).bytes_in, 15);
+	/* Nothing to write. */
+	assert_int_equal(counters_prepare(c, &pending, NULL), 0);
+	assert_null(pending.name);
+	assert_int_equal(counters_commit(c, &pending, NULL), 0);
+}
+
 static void test_persistence(void **state)
 {
 	struct fixture *f = *state;
@@ -358,6 +385,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_workers, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_ended_workers, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_unsent, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_two_steps, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_persistence, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_reboot, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_octavia_same_worker, setup, teardown),

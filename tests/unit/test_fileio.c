@@ -100,7 +100,7 @@ static void test_write_in_two_steps(void **state)
 	struct stat st;
 
 	put(fixture->fd, "a", "old");
-	assert_int_equal(fileio_prepare(fixture->fd, "a", "new", 3, 0640, &pending), 0);
+	assert_int_equal(fileio_prepare(fixture->fd, "a", "new", 3, 0640, true, &pending), 0);
 	assert_content(fixture->fd, "a", "old");
 	assert_content(fixture->fd, pending.temporary, "new");
 	assert_int_equal(fileio_commit(&pending, true), 0);
@@ -110,13 +110,13 @@ static void test_write_in_two_steps(void **state)
 	fileio_pending_done(&pending);
 	assert_content(fixture->fd, "a", "new");
 
-	assert_int_equal(fileio_prepare(fixture->fd, "a", "never", 5, 0600, &pending), 0);
+	assert_int_equal(fileio_prepare(fixture->fd, "a", "never", 5, 0600, true, &pending), 0);
 	fileio_pending_done(&pending);
 	assert_content(fixture->fd, "a", "new");
 	assert_false(exists(fixture->fd, pending.temporary));
 
 	assert_int_equal(mkdirat(fixture->fd, "folder", 0700), 0);
-	assert_int_equal(fileio_prepare(fixture->fd, "folder", "x", 1, 0600, &pending), 0);
+	assert_int_equal(fileio_prepare(fixture->fd, "folder", "x", 1, 0600, false, &pending), 0);
 	assert_int_equal(fileio_commit(&pending, false), -EISDIR);
 	assert_false(exists(fixture->fd, pending.temporary));
 	assert_null(pending.name);
