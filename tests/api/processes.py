@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What every test needs and the standard library lacks: ports, waiting, processes of our own."""
 
+import contextlib
 import ctypes
 import os
 import random
@@ -102,6 +103,30 @@ def kill(pid, number=signal.SIGKILL):
         os.kill(pid, number)
     except ProcessLookupError:
         pass
+
+
+def is_stopped(pid):
+    """All of its threads: one that is running notices a SIGSTOP some time later."""
+    def state(thread):
+        with open(f"/proc/{pid}/task/{thread}/stat", encoding="ascii", errors="replace") as f:
+            return f.read().rsplit(")", 1)[1].split()[0]
+    try:
+        return all(state(thread) in "TtZX" for thread in os.listdir(f"/proc/{pid}/task"))
+    except OSError:
+        return not alive(pid)
+
+
+@contextlib.contextmanager
+def stopped(pids):
+    """They hang meanwhile."""
+    try:
+        for pid in pids:
+            kill(pid, signal.SIGSTOP)
+        wait_for(lambda: all(map(is_stopped, pids)), 20, "they have stopped")
+        yield
+    finally:
+        for pid in pids:
+            kill(pid, signal.SIGCONT)
 
 
 def end(process, timeout=5):

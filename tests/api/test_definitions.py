@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Definitions in, a load balancer that does what they say out."""
 
-import os
 import re
-import signal
 import socket
 import subprocess
 import threading
@@ -15,7 +13,7 @@ import pytest
 from amphora import HAPROXY, LBS, document, find_program, listener, member, monitor, new_id, pool
 from backends import TcpOrigin
 from clients import Session, answer, fetch, server_of
-from processes import free_port, wait_for
+from processes import free_port, stopped, wait_for
 
 
 @pytest.fixture
@@ -536,17 +534,11 @@ def test_draining_and_disabled_members(agent, web):
 def test_status_when_haproxy_is_stuck(agent, web):
     """A HAProxy that does not answer is no ONLINE load balancer, and no request hangs on it."""
     agent.apply(web.id, web.document())
-    pids = agent.haproxy_processes()
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
-    try:
+    with stopped(agent.haproxy_processes()):
         began = time.monotonic()
         wait_for(lambda: agent.status(web.id)["operating_status"] != "ONLINE", 20, "not ONLINE")
         assert time.monotonic() - began < 15
         agent.get(path(web.id, "/stats")).expect(200)
-    finally:
-        for pid in pids:
-            os.kill(pid, signal.SIGCONT)
     wait_for(lambda: agent.status(web.id)["operating_status"] == "ONLINE", 20, "ONLINE")
 
 

@@ -1,13 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """GET /metrics, as Prometheus reads it."""
 
-import os
 import re
-import signal
 
 from amphora import document, listener, member, monitor, new_id, pool
 from clients import server_of
-from processes import free_port, wait_for
+from processes import free_port, stopped, wait_for
 
 SAMPLE = re.compile(r'([a-z_]+)(?:\{((?:[a-z_]+="(?:[^"\\]|\\.)*",?)*)\})? ([0-9.e+-]+)$')
 
@@ -65,15 +63,9 @@ def test_what_it_says_is_what_status_and_statistics_say(agent, origins):
 def test_a_load_balancer_whose_haproxy_hangs_is_not_up(agent, origins):
     port, lb_id = free_port(), new_id()
     agent.apply(lb_id, document(listener(port, pool([member(origins("web").port)]))))
-    processes = agent.haproxy_processes()
-    for pid in processes:
-        os.kill(pid, signal.SIGSTOP)
-    try:
+    with stopped(agent.haproxy_processes()):
         # A look at HAProxy is good for a second.
         wait_for(lambda: set(scrape(agent)["amphorad_load_balancer_up"].values()) == {0}, 20, "it is not up")
-    finally:
-        for pid in processes:
-            os.kill(pid, signal.SIGCONT)
     wait_for(lambda: set(scrape(agent)["amphorad_load_balancer_up"].values()) == {1}, 10, "it is up again")
 
 

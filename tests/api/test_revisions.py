@@ -1,15 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a definition was before, the way back, and what goes on at this moment."""
 
-import os
-import signal
 
 import pytest
 
 from amphora import LBS, document, listener, member, new_id, pool
 from backends import TcpOrigin
 from clients import Session
-from processes import free_port, wait_for
+from processes import free_port, stopped, wait_for
 
 
 @pytest.fixture
@@ -98,11 +96,5 @@ def test_activity_counts_what_old_workers_serve(lb):
 def test_activity_of_a_haproxy_that_hangs(lb):
     assert lb.agent.get(f"{LBS}/{new_id()}/activity").status == 404
     lb.apply()
-    processes = lb.agent.haproxy_processes()
-    for pid in processes:
-        os.kill(pid, signal.SIGSTOP)
-    try:
+    with stopped(lb.agent.haproxy_processes()):
         assert lb.activity() == {"answered": False, "listeners": [], "pools": []}
-    finally:
-        for pid in processes:
-            os.kill(pid, signal.SIGCONT)
