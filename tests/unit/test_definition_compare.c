@@ -15,7 +15,6 @@
 #include <string.h>
 
 #include "agent/base/fileio.h"
-#include "agent/base/json_write.h"
 #include "agent/base/text.h"
 #include "agent/definition/model.h"
 #include "agent/render/haproxy.h"
@@ -213,44 +212,10 @@ static void test_each_value(void **state)
 	template_free(template);
 }
 
-/* Every character that JSON knows a name for, and those beside them. */
-static void test_strings(void **state)
-{
-	static const char *const strings[] = {"", "plain", "\"", "\\", "a\"b\\c", "\x01\x08\x09\x0a\x0c\x0d\x1f end", "/\x7f",
-		"\xc3\xbc\xe2\x82\xac\xf0\x9f\x98\x80", "\""};
-
-	(void)state;
-	for (size_t i = 0; i < ELEMENTSOF(strings); i++) {
-		json_auto_t *json = json_string(strings[i]);
-		_cleanup_free_ char *dumped = json_dumps(json, JSON_COMPACT | JSON_ENCODE_ANY), *written = NULL;
-		_cleanup_text_ struct text text = TEXT_INIT;
-
-		json_write_string(&text, strings[i]);
-		assert_int_equal(text_finish(&text, &written, NULL), 0);
-		assert_string_equal(written, dumped);
-	}
-}
-
-static void test_integers(void **state)
-{
-	static const int64_t integers[] = {0, 1, -1, 9, 10, 1234567890123, INT64_MAX, INT64_MIN};
-
-	(void)state;
-	for (size_t i = 0; i < ELEMENTSOF(integers); i++) {
-		json_auto_t *json = json_integer(integers[i]);
-		_cleanup_free_ char *dumped = json_dumps(json, JSON_COMPACT | JSON_ENCODE_ANY), *written = NULL;
-		_cleanup_text_ struct text text = TEXT_INIT;
-
-		json_write_integer(&text, integers[i]);
-		assert_int_equal(text_finish(&text, &written, NULL), 0);
-		assert_string_equal(written, dumped);
-	}
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_strings), cmocka_unit_test(test_integers), cmocka_unit_test(test_each_value)};
+		cmocka_unit_test(test_each_value)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
