@@ -17,7 +17,7 @@ feature = pytest.mark.feature
 
 
 @pytest.fixture(scope="module")
-def pair(running_control_plane, farm):
+def running_pair(running_control_plane, farm):
     flavor = running_control_plane.make_flavor("active-standby", loadbalancer_topology="ACTIVE_STANDBY")
     pair = Plain(running_control_plane, farm, persistence="SOURCE_IP", name="pair", flavor_id=flavor,
         additional_vips=[{"subnet_id": SUBNET6}])
@@ -26,6 +26,11 @@ def pair(running_control_plane, farm):
     pair.sticks_ipv6 = "stick-table type ipv6 " in config
     yield pair
     pair.delete()
+
+
+@pytest.fixture
+def pair(running_pair, control_plane):
+    return running_pair
 
 
 def stick(client, lb):
