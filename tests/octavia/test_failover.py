@@ -46,12 +46,25 @@ def vips(lb, machine):
     return {lb.vip, *lb.additional_vips} & machine.addresses()
 
 
+# A BACKUP that hears nothing for so long takes over: three adverts of a second, and a skew below one (RFC 5798, section 6.1).
+CLAIM_S = 4
+
+
 def in_charge(lb):
-    """(the amphora that has all VIPs, the one that has none), once it is so. Octavia tells keepalived not to preempt: whoever
-    starts first has them, whatever its role is called."""
+    """(the amphora that has all VIPs, the one that has none), once nobody claims them any more. Which of them it is depends on
+    the version of Octavia: older ones give keepalived "state MASTER", for which it ignores nopreempt, so that an amphora with
+    the role BACKUP that starts first has to give the VIPs back; with newer ones it keeps them."""
     machines = [Machine(one) for one in lb.amphorae]
     both = {lb.vip, *lb.additional_vips}
-    wait_for(lambda: sorted(map(len, (vips(lb, one) for one in machines))) == [0, len(both)], 30, "one amphora has the VIPs")
+    seen, since = None, 0
+
+    def settled_down():
+        nonlocal seen, since
+        now = [vips(lb, one) for one in machines]
+        if now != seen:
+            seen, since = now, time.monotonic()
+        return sorted(map(len, now)) == [0, len(both)] and time.monotonic() - since > CLAIM_S
+    wait_for(settled_down, 40, f"one amphora has had the VIPs for {CLAIM_S} s")
     return sorted(machines, key=lambda machine: -len(vips(lb, machine)))
 
 
