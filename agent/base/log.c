@@ -11,6 +11,7 @@
 #include <systemd/sd-journal.h>
 
 #include "agent/base/library.h"
+#include "agent/base/text.h"
 
 #define FUNCTIONS(F) F(sd_journal_sendv)
 LIBRARY_OF_FILE(systemd, "libsystemd.so.0", FUNCTIONS);
@@ -101,9 +102,8 @@ void log_line(int level, const struct log_fields *fields, const char *format, ..
 	if (vsnprintf(message, sizeof(message), format, arguments) < 0)
 		snprintf(message, sizeof(message), "(a line that could not be formatted)");
 	va_end(arguments);
-	for (char *c = message; *c; c++)
-		if ((unsigned char)*c < 0x20 || *c == 0x7f)
-			*c = '?';
+	/* A message with anything else is "blob data" to journalctl(1), which shows nothing of it. */
+	text_make_printable(message);
 	if (to_journal)
 		write_journal(level, fields, message);
 	else

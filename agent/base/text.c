@@ -217,6 +217,19 @@ size_t utf8_sequence(const char *bytes, size_t length)
 	return n;
 }
 
+void text_make_printable(char *string)
+{
+	size_t n;
+
+	for (size_t length = strlen(string); length > 0; string += n, length -= n) {
+		n = utf8_sequence(string, length);
+		if (n > 0 && !text_has_control(string, n))
+			continue;
+		n = n > 0 ? n : 1;
+		memset(string, '?', n);
+	}
+}
+
 int text_split(const char *string, char separator, char ***ret_parts)
 {
 	_cleanup_strv_ char **parts = NULL;

@@ -67,6 +67,9 @@ bool text_has_control(const char *string, size_t length);
  * surrogates and code points over U+10FFFF are not valid. */
 size_t utf8_sequence(const char *bytes, size_t length);
 
+/* Puts '?' for each byte of what text_has_control() refuses and of what is no UTF-8. */
+void text_make_printable(char *string);
+
 /* Splits at "separator", trims blanks, leaves empty parts out. The result is NULL-terminated; free with strv_free(). */
 int text_split(const char *string, char separator, char ***ret_parts);
 

@@ -3,7 +3,6 @@
 
 #include <arpa/inet.h>
 #include <gnutls/crypto.h>
-#include <jansson.h>
 #include <string.h>
 #include <time.h>
 
@@ -31,16 +30,9 @@ void certificate_info_done(struct certificate_info *info)
 static char *printable(const unsigned char *bytes, size_t length)
 {
 	char *text = strndup((const char *)bytes, length);
-	json_t *utf8 = text ? json_string(text) : NULL;
 
-	for (char *c = text; c && *c; c++)
-		if ((unsigned char)*c < 0x20 || *c == 0x7f || (!utf8 && (unsigned char)*c >= 0x80))
-			*c = '?';
-	/* Control characters beyond ASCII, in UTF-8. */
-	for (char *c = text; c && *c; c++)
-		if ((unsigned char)c[0] == 0xc2 && (unsigned char)c[1] >= 0x80 && (unsigned char)c[1] < 0xa0)
-			c[0] = c[1] = '?';
-	json_decref(utf8);
+	if (text)
+		text_make_printable(text);
 	return text;
 }
 

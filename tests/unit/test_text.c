@@ -153,6 +153,29 @@ static void test_control_characters(void **state)
 	assert_false(text_has_control("a\n", 1));
 }
 
+static void test_printable(void **state)
+{
+	static const char *const rows[][2] = {
+		{"", ""},
+		{"a ~", "a ~"},
+		{"\xc3\xbc\xe2\x82\xac\xf0\x9f\x98\x80\xc2\xa0", "\xc3\xbc\xe2\x82\xac\xf0\x9f\x98\x80\xc2\xa0"},
+		{"a\n\x1b[31m\x7f", "a??[31m?"},
+		{"a\xc2\x9b\x33m", "a??3m"},
+		{"\xff\xfe\x80", "???"},
+		{"\xc3(\xe2\x82", "?(??"}, /* cut short, also by what follows */
+		{"\xed\xa0\x80\xc0\x8a", "?????"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+		_cleanup_free_ char *text = strdup(rows[i][0]);
+
+		assert_non_null(text);
+		text_make_printable(text);
+		assert_string_equal(text, rows[i][1]);
+	}
+}
+
 static void test_split(void **state)
 {
 	static const struct {
@@ -277,6 +300,7 @@ int main(void)
 		cmocka_unit_test(test_booleans),
 		cmocka_unit_test(test_uuids),
 		cmocka_unit_test(test_control_characters),
+		cmocka_unit_test(test_printable),
 		cmocka_unit_test(test_split),
 		cmocka_unit_test(test_push),
 		cmocka_unit_test(test_small_things),
