@@ -63,12 +63,19 @@ int check_port(struct check *check, const char *transport, int64_t port, const s
 
 int check_derive_id(char id[UUID_SIZE], const char *parent, const char *kind, const char *name)
 {
-	char full[64 + 4 * LIMIT_NAME]; /* characters of UTF-8 */
+	char small[256], *full = small;
+	_cleanup_free_ char *large = NULL;
 
 	if (id[0])
 		return 0;
-	if ((size_t)snprintf(full, sizeof(full), "%s:%s", kind, name) >= sizeof(full))
-		return -EINVAL;
+	/* Of names nearly always; what a rule says may be much longer. */
+	if ((size_t)snprintf(small, sizeof(small), "%s:%s", kind, name) >= sizeof(small)) {
+		if (asprintf(&large, "%s:%s", kind, name) < 0) {
+			large = NULL;
+			return -ENOMEM;
+		}
+		full = large;
+	}
 	return uuid_derive(parent, full, id);
 }
 

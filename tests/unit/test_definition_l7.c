@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "agent/base/text.h"
+#include "agent/definition/limits.h"
 #include "agent/definition/uuid.h"
 #include "tests/unit/documents.h"
 
@@ -216,6 +217,29 @@ static void test_derived_ids(void **state)
 	}
 }
 
+/* Of whatever a rule may say: a key and a value of the most characters, each of the value in four bytes. */
+static void test_longest_derived_id(void **state)
+{
+	_cleanup_text_ struct text value = TEXT_INIT, key = TEXT_INIT, document = TEXT_INIT, said = TEXT_INIT;
+	_cleanup_load_balancer_ struct load_balancer *lb = NULL;
+	const struct l7policy *policy;
+	char wanted[UUID_SIZE];
+
+	(void)state;
+	for (size_t i = 0; i < LIMIT_NAME; i++) {
+		text_append_char(&key, 'k');
+		text_append(&value, "\U0001f600");
+	}
+	text_printf(&document, "'listeners':[{" LISTENER ",'l7policies':[{" POLICY
+		",'rules':[{'type':'HEADER','compare_type':'REGEX','invert':true,'key':'%s','value':'%s'}]}]}]",
+		text_peek(&key), text_peek(&value));
+	text_printf(&said, "rule:HEADER REGEX not %s %s", text_peek(&key), text_peek(&value));
+	lb = parse_good(text_peek(&document));
+	policy = &lb->listeners[0].l7policies[0];
+	assert_int_equal(uuid_derive(policy->id, text_peek(&said), wanted), 0);
+	assert_string_equal(policy->rules[0].id, wanted);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -225,6 +249,7 @@ int main(void)
 		cmocka_unit_test(test_refused_rules),
 		cmocka_unit_test(test_rules),
 		cmocka_unit_test(test_derived_ids),
+		cmocka_unit_test(test_longest_derived_id),
 	};
 
 	return cmocka_run_group_tests_name("definition_l7", tests, NULL, NULL);
