@@ -9,26 +9,31 @@ import sys
 import pytest
 
 HERE = pathlib.Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parent / "api")]
+sys.path[:0] = [str(HERE), str(HERE.parent / "api"), str(HERE.parent / "vm")]
 
 from control_plane import ControlPlane  # noqa: E402
 from hosts import Client, Member  # noqa: E402
 from shop import Plain, Shop  # noqa: E402
 
 LIMIT_S = 300
+IMAGE = os.environ.get("AMPHORAD_IMAGE")
 ALL = bool(os.environ.get("AMPHORAD_OCTAVIA_ALL"))
 
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "feature(*names): rows of the matrix in docs/octavia.md that the case stands for")
     config.addinivalue_line("markers", "long: takes long; only with --all")
+    config.addinivalue_line("markers", "image: boots virtual machines; only with --image, and nothing else then")
 
 
 def pytest_collection_modifyitems(items):
-    if not ALL:
-        for item in items:
-            if item.get_closest_marker("long"):
-                item.add_marker(pytest.mark.skip(reason="takes long: ./bootstrap check-octavia --all"))
+    for item in items:
+        if not ALL and item.get_closest_marker("long"):
+            item.add_marker(pytest.mark.skip(reason="takes long: ./bootstrap check-octavia --all"))
+        if not IMAGE and item.get_closest_marker("image"):
+            item.add_marker(pytest.mark.skip(reason="boots virtual machines: ./bootstrap check-octavia --image"))
+        if IMAGE and not item.get_closest_marker("image"):
+            item.add_marker(pytest.mark.skip(reason="needs amphorae of namespaces: not with --image"))
 
 
 @pytest.hookimpl(hookwrapper=True)

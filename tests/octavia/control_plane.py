@@ -16,7 +16,7 @@ import urllib.error
 import urllib.request
 
 import cloud
-from machines import Machine
+from machines import Machine, VirtualMachine
 from processes import die_with_parent, wait_for
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -26,6 +26,10 @@ CONTROLLER = "172.31.0.1"
 API_PORT = 9876
 PROJECT = "0123456789abcdef0123456789abcdef"
 SERVICES = ("api", "worker", "health-manager")
+# Virtual machines are emulated, on a machine that may have other work: so much longer they may take.
+PATIENCE = 10 if cloud.IMAGE else 1
+# What Octavia is told for the same reason. An amphora that is rebooted has the time to come back.
+PATIENT = {"connection_max_retries": 600, "rest_request_read_timeout": 300, "heartbeat_interval": 3, "heartbeat_timeout": 1200}
 VENV = os.environ.get("AMPHORAD_OCTAVIA_VENV")
 BIN = pathlib.Path(VENV or "/usr") / "bin"
 SUBNET, SUBNET6 = (subnet["id"] for subnet in cloud.NETWORKS["vip"]["subnets"])
@@ -47,7 +51,7 @@ class ControlPlane:
         for name in ("certificates", "lock", "log", "rabbitmq"):
             (FOLDER / name).mkdir()
         self.environment = dict(os.environ, HOME=str(FOLDER / "rabbitmq"), AMPHORAD_INSTALLED=str(INSTALLED),
-            PYTHONPATH=f"{FOLDER / 'plugin'}:{HERE}", LC_ALL="C.UTF-8")
+            PYTHONPATH=f"{FOLDER / 'plugin'}:{HERE}:{HERE.parent / 'vm'}", LC_ALL="C.UTF-8")
 
     # Processes
 
@@ -139,7 +143,7 @@ class ControlPlane:
         """configure(heartbeat_interval=2) changes that option."""
         text = (HERE / "octavia.conf").read_text().format(folder=FOLDER, api_port=API_PORT, controller=CONTROLLER,
             management_network=cloud.NETWORKS["management"]["id"])
-        for option, value in changes.items():
+        for option, value in ((PATIENT if cloud.IMAGE else {}) | changes).items():
             text, count = re.subn(rf"(?m)^{option} = .*$", f"{option} = {value}", text)
             assert count == 1, option
         (FOLDER / "octavia.conf").write_text(text)
@@ -214,7 +218,8 @@ class ControlPlane:
             return False
 
     def start(self):
-        self.install()
+        if not cloud.IMAGE:
+            self.install()
         self.make_networks()
         self.make_authorities()
         self.configure()
@@ -285,7 +290,7 @@ class LoadBalancer:
         self.made_whole = self.everything_active()
         if not self.made_whole:
             control_plane.request("PUT", f"{self.path}/failover")
-            wait_for(self.everything_active, 120, "everything in it is ACTIVE", interval=0.1)
+            wait_for(self.everything_active, 120 * PATIENCE, "everything in it is ACTIVE", interval=0.1)
             self.settle()
         body = self.control_plane.get(self.path)["loadbalancer"]
         self.vip = body["vip_address"]
@@ -303,7 +308,7 @@ class LoadBalancer:
             if status == "ERROR":
                 raise RuntimeError("the load balancer is in ERROR")
             return status == "ACTIVE"
-        wait_for(settled, timeout, "the load balancer is ACTIVE", interval=0.1)
+        wait_for(settled, timeout * PATIENCE, "the load balancer is ACTIVE", interval=0.1)
 
     def url(self, port, address=None, scheme="http"):
         address = address or self.vip
@@ -321,7 +326,7 @@ class LoadBalancer:
         """Its status follows that of the load balancer, not at the same moment."""
         def status():
             return self.control_plane.get(path)[kind]["provisioning_status"]
-        wait_for(lambda: not status().startswith("PENDING"), 30, f"{path} is settled")
+        wait_for(lambda: not status().startswith("PENDING"), 30 * PATIENCE, f"{path} is settled")
         assert status() == "ACTIVE", (path, status())
 
     def add_member(self, pool, address, port, **fields):
@@ -353,7 +358,7 @@ class LoadBalancer:
         def gone():
             left = self.control_plane.get("/lbaas/loadbalancers")["loadbalancers"]
             return self.id not in [one["id"] for one in left]
-        wait_for(gone, 60, "the load balancer is deleted")
+        wait_for(gone, 60 * PATIENCE, "the load balancer is deleted")
 
     def objects(self):
         """{object's id: name, provisioning and operating status} of everything."""
@@ -370,7 +375,7 @@ class LoadBalancer:
 
     def wait_operating(self, identifier, status, timeout=30):
         began = time.monotonic()
-        wait_for(lambda: self.operating().get(identifier) == status, timeout, f"{identifier} is {status}")
+        wait_for(lambda: self.operating().get(identifier) == status, timeout * PATIENCE, f"{identifier} is {status}")
         return time.monotonic() - began
 
     def wait_online(self, timeout=30):
@@ -380,7 +385,7 @@ class LoadBalancer:
             return {value["name"]: value["operating_status"] for value in self.objects().values()
                 if value.get("operating_status", "ONLINE") not in ("ONLINE", "NO_MONITOR") and "type" not in value}
         try:
-            wait_for(lambda: not wrong(), timeout, "everything is ONLINE")
+            wait_for(lambda: not wrong(), timeout * PATIENCE, "everything is ONLINE")
         except AssertionError as error:
             raise AssertionError(f"{error}: {wrong()}") from error
         assert {value["provisioning_status"] for value in self.objects().values()} == {"ACTIVE"}
@@ -400,4 +405,4 @@ class LoadBalancer:
     def machine(self, role=None):
         """Of its only amphora, or of the one with this role."""
         [amphora] = [one for one in self.amphorae if role in (None, one["role"])]
-        return Machine(amphora)
+        return (VirtualMachine if cloud.IMAGE else Machine)(amphora)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a test does to an amphora that no controller would: looking inside, and breaking it."""
 
+import contextlib
 import csv
 import json
 import os
@@ -13,6 +14,7 @@ import subprocess
 import cloud
 from netns import inside
 from processes import alive, command_line, kill, parent_of, wait_for
+from qemu import Control, Door
 
 
 def _children():
@@ -142,6 +144,28 @@ class Machine:
 
     def free_disk(self):
         self.run("mount", "-o", "remount,size=1g", "/mnt")
+
+
+class VirtualMachine(Machine):
+    """With the disk image; there are no namespaces to look into."""
+
+    def run(self, command, check=True):
+        with contextlib.closing(Door(self.folder / "door", 120)) as door:
+            return door.run(command, check)
+
+    def boot_id(self):
+        """Another one after each boot."""
+        return self.run("cat /proc/sys/kernel/random/boot_id")
+
+    def press_power_button(self):
+        with Control(self.folder / "qmp", 30) as qemu:
+            qemu.run("system_powerdown")
+        wait_for(lambda: not alive(self.server["pid"]), 300, "the amphora is off", 0.2)
+
+    def journal(self):
+        """What the agent and those it started said."""
+        return self.run("journalctl -b --no-pager -o short-monotonic -p warning | tail -n 30; journalctl -b --no-pager "
+            "-o short-monotonic -u amphorad -u 'amphora-*' -u 'octavia-*' | tail -n 80", check=False)
 
 
 def in_namespace_of(machine, function, *arguments):

@@ -208,8 +208,3 @@ def test_each_listener_counts_its_own(shop, client):
     assert counted["http"]["active_connections"] == 0
     assert shop.stats["total_connections"] == sum(shop.listener_stats(one)["total_connections"]
         for one in listeners.values())
-
-
-@feature("UDP and SCTP listeners")
-def test_udp_and_sctp():
-    pytest.skip("this kernel has no IPVS, which keepalived needs for them")

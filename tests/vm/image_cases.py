@@ -372,7 +372,7 @@ def show(cases):
     """What the machine says, when something failed."""
     try:
         if cases.machine.process is not None:
-            cases.machine.door.socket.settimeout(30)
+            cases.machine.door.wire.socket.settimeout(30)
             print(cases.machine.run("journalctl -b --no-pager -o short-monotonic -p notice | tail -n 60; "
                 "journalctl -b --no-pager -o short-monotonic -u amphorad -u 'amphora-*' | tail -n 80", check=False))
     except (OSError, AttributeError):

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A cloud made of this machine: networks are bridges, ports are veth pairs, servers are namespaces. Its state is a file,
-because octavia-api, octavia-worker and octavia-health-manager are processes of their own and each has the drivers."""
+"""A cloud made of this machine: networks are bridges, servers are namespaces with veth pairs for ports (namespaces.py) or, with
+AMPHORAD_IMAGE, virtual machines of that disk image with tap devices (virtual.py). Its state is a file, because octavia-api, octavia-worker and octavia-health-manager are processes of their own and each has the drivers."""
 
 import contextlib
 import fcntl
@@ -23,6 +23,7 @@ NETWORKS = {
         {"id": "c0000000-0000-4000-8000-0000000000c6", "cidr": "fd55::/64", "gateway": None, "first": 256}]},
 }
 MTU = 1500
+IMAGE = os.environ.get("AMPHORAD_IMAGE")
 
 
 def find_network(identifier):
@@ -40,6 +41,11 @@ def subnet_of(address):
     """The id of the subnet that an address is of."""
     return next(subnet["id"] for net in NETWORKS.values() for subnet in net["subnets"]
         if ipaddress.ip_address(address) in ipaddress.ip_network(subnet["cidr"]))
+
+
+def network_of(address):
+    """Of the subnet that an address is of."""
+    return ipaddress.ip_network(find_subnet(subnet_of(address))[1]["cidr"])
 
 
 @contextlib.contextmanager
@@ -92,26 +98,14 @@ def make_port(data, network_id, wanted=(), **more):
     return port
 
 
-def _ends(port_id):
+def ends(port_id):
+    """Names of interfaces: the one on the bridge, and the one in the server until the agent gives it another."""
     return f"h{port_id[:8]}", f"g{port_id[:8]}"
-
-
-def plug(port, namespace):
-    """Gives the namespace its end of the port, down and without an address: the agent does the rest."""
-    here, there = _ends(port["id"])
-    run("ip", "link", "add", here, "mtu", MTU, "type", "veth", "peer", "name", there, "netns", namespace, "address",
-        port["mac"], "mtu", MTU)
-    run("ip", "link", "set", here, "master", find_network(port["network"])["bridge"], "up")
-    return there
 
 
 def set_link(port_id, state):
     """Cuts a port off, or not any more."""
-    run("ip", "link", "set", _ends(port_id)[0], state)
-
-
-def unplug(port_id):
-    run("ip", "link", "del", _ends(port_id)[0], check=False)
+    run("ip", "link", "set", ends(port_id)[0], state)
 
 
 def start_time(pid):

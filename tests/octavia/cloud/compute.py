@@ -1,12 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Octavia's compute driver of this cloud: a server is amphora-vm in namespaces of its own
-(octavia/compute/compute_base.py says what a driver has to do)."""
+"""Octavia's compute driver of this cloud (octavia/compute/compute_base.py says what a driver has to do)."""
 
 import os
-import pathlib
 import shutil
 import signal
-import subprocess
 import time
 import uuid
 
@@ -16,8 +13,10 @@ from octavia.network import data_models as network_models
 
 import cloud
 
-HERE = pathlib.Path(__file__).resolve().parent.parent
-UNSHARE = ["unshare", "--mount", "--pid", "--ipc", "--uts", "--propagation", "private", "--fork", "--kill-child"]
+if cloud.IMAGE:
+    from cloud import virtual as kind
+else:
+    from cloud import namespaces as kind
 
 
 def _server(compute_id):
@@ -34,41 +33,25 @@ def _interface(port):
             for fixed in port["fixed"]])
 
 
-def _write_drive(folder, files):
-    for path, content in files.items():
-        target = folder / "drive" / path.lstrip("/")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        content = content.read() if hasattr(content, "read") else content
-        target.touch(mode=0o600)
-        target.write_bytes(content if isinstance(content, bytes) else content.encode())
+def _read(content):
+    content = content.read() if hasattr(content, "read") else content
+    return content if isinstance(content, bytes) else content.encode()
 
 
 class Compute(noop.NoopComputeDriver):
     def __init__(self):
         """Newer versions of the driver below keep a database in /tmp: not ours."""
 
-    def build(self, name="amphora", network_ids=None, config_drive_files=None, **unused):
+    def build(self, name="amphora", network_ids=None, config_drive_files=None, user_data=None, **unused):
         compute_id = str(uuid.uuid4())
-        namespace = f"amphora-{compute_id[:8]}"
-        folder = cloud.FOLDER / compute_id
-        folder.mkdir(parents=True)
-        _write_drive(folder, config_drive_files or {})
+        (cloud.FOLDER / compute_id).mkdir(parents=True)
         with cloud.state() as data:
             port = cloud.make_port(data, network_ids[0], name=name, device=compute_id, server=compute_id)
-        cloud.run("ip", "netns", "add", namespace)
-        link = cloud.plug(port, namespace)
-        cloud.run("ip", "-n", namespace, "link", "set", link, "name", "ens3")
-        address = port["fixed"][0]["address"]
-        prefix = cloud.find_network(port["network"])["subnets"][0]["cidr"].partition("/")[2]
-        cloud.run("ip", "-n", namespace, "address", "add", f"{address}/{prefix}", "dev", "ens3")
-        cloud.run("ip", "-n", namespace, "link", "set", "ens3", "up")
-        with open(folder / "console.log", "ab") as console:
-            process = subprocess.Popen(["ip", "netns", "exec", namespace, *UNSHARE, str(HERE / "amphora-vm"), str(folder),
-                os.environ["AMPHORAD_INSTALLED"]], stdin=subprocess.DEVNULL, stdout=console, stderr=console,
-                start_new_session=True)
+        server = {"id": compute_id, "name": name, "port": port["id"], "address": port["fixed"][0]["address"]}
+        files = {path: _read(content) for path, content in (config_drive_files or {}).items()}
+        process = kind.boot(server, port, files, _read(user_data or ""))
         with cloud.state() as data:
-            data["servers"][compute_id] = {"id": compute_id, "namespace": namespace, "port": port["id"],
-                "address": address, "pid": process.pid, "start_time": cloud.start_time(process.pid)}
+            data["servers"][compute_id] = server | {"pid": process.pid, "start_time": cloud.start_time(process.pid)}
         return compute_id
 
     def delete(self, compute_id):
@@ -77,18 +60,18 @@ class Compute(noop.NoopComputeDriver):
         except exceptions.ComputeGetException:
             return
         if cloud.start_time(server["pid"]) == server["start_time"]:
-            os.kill(server["pid"], signal.SIGKILL)  # of unshare; --kill-child takes the amphora with it
+            os.kill(server["pid"], signal.SIGKILL)  # where it is unshare's, --kill-child takes the amphora with it
             while cloud.start_time(server["pid"]) == server["start_time"]:
                 time.sleep(0.02)
         with cloud.state() as data:
             for port in [port for port in data["ports"].values() if port["server"] == compute_id]:
-                cloud.unplug(port["id"])
+                kind.unplug(None, port["id"])
                 port.update(server=None, device="")
                 # Nova deletes the ports that it made.
                 if port["name"] == "nova" or port["id"] == server["port"]:
                     del data["ports"][port["id"]]
             del data["servers"][compute_id]
-        cloud.run("ip", "netns", "delete", server["namespace"], check=False)
+        kind.erase(server)
         shutil.rmtree(cloud.FOLDER / compute_id / "drive", ignore_errors=True)
 
     def status(self, compute_id):
@@ -107,11 +90,13 @@ class Compute(noop.NoopComputeDriver):
             port = data["ports"][port_id] if port_id else cloud.make_port(data, network_id,
                 [{"ip_address": ip_address}] if ip_address else (), name="nova")
             port.update(server=compute_id, device=compute_id)
-        cloud.plug(port, server["namespace"])
+        kind.plug(server, port)
         return _interface(port)
 
     def detach_port(self, compute_id, port_id):
-        cloud.unplug(port_id)
+        with cloud.state() as data:
+            server = data["servers"].get(data["ports"].get(port_id, {}).get("server"))
+        kind.unplug(server, port_id)
         with cloud.state() as data:
             if port_id in data["ports"]:
                 data["ports"][port_id].update(server=None, device="")

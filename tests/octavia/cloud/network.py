@@ -97,7 +97,7 @@ class Network(noop.NoopNetworkDriver):
             return _port(cloud.make_port(data, network_id, fixed_ips, name=name or "", vnic_type=vnic_type))
 
     def delete_port(self, port_id):
-        cloud.unplug(port_id)
+        self.compute.detach_port(None, port_id)
         with cloud.state() as data:
             data["ports"].pop(port_id, None)
 
