@@ -47,6 +47,74 @@ static bool ports_meet(const struct listener *a, const struct listener *b)
 		streq(listener_transport(a), listener_transport(b));
 }
 
+static const char *page_address(const struct registry *registry, const struct load_balancer *lb)
+{
+	return lb->stats_page->address ? lb->stats_page->address : vip_of(registry, lb, 0);
+}
+
+/* The first listener that has the port of that address, or NULL. */
+static const struct listener *listener_at(
+	const struct registry *registry, const struct load_balancer *lb, const char *address, int64_t port)
+{
+	bool is_vip = false;
+	const char *vip;
+
+	for (size_t i = 0; (vip = vip_of(registry, lb, i)); i++)
+		is_vip |= addresses_overlap(vip, address);
+	for (size_t i = 0; is_vip && i < lb->n_listeners; i++) {
+		const struct listener *listener = &lb->listeners[i];
+
+		if (listener->admin_state_up && listener->protocol_port == port &&
+			streq(listener_transport(listener), "TCP"))
+			return listener;
+	}
+	return NULL;
+}
+
+/* The port of our statistics page. */
+static int check_page(const struct registry *registry, const struct load_balancer *lb, const struct load_balancer *other,
+	struct error *err)
+{
+	static const char pointer[] = "/loadbalancer/stats_page/port";
+	const char *address = page_address(registry, lb);
+	int64_t port = lb->stats_page->port;
+	const struct listener *listener = listener_at(registry, other, address, port);
+
+	if (listener)
+		return error_set(err, ERROR_CONFLICT, pointer, "port %lld of %s is taken by listener %s of load balancer %s",
+			(long long)port, address, listener->id, other->id);
+	if (other->stats_page && other->stats_page->port == port &&
+		addresses_overlap(address, page_address(registry, other)))
+		return error_set(err, ERROR_CONFLICT, pointer,
+			"port %lld of %s is taken by the statistics page of load balancer %s", (long long)port, address,
+			other->id);
+	return 0;
+}
+
+/* Statistics pages and what else is at their ports. HAProxy's own bind() says nothing of two processes at one port: both share it
+ * (SO_REUSEPORT). */
+static int check_pages(const struct registry *registry, const struct load_balancer *lb, const struct load_balancer *other,
+	struct error *err)
+{
+	const struct listener *listener;
+	char pointer[80];
+	int r = 0;
+
+	if (!lb->admin_state_up || !other->admin_state_up)
+		return 0;
+	if (lb->stats_page)
+		r = check_page(registry, lb, other, err);
+	if (r < 0 || !other->stats_page)
+		return r;
+	listener = listener_at(registry, lb, page_address(registry, other), other->stats_page->port);
+	if (!listener)
+		return 0;
+	snprintf(pointer, sizeof(pointer), "/loadbalancer/listeners/%zu/protocol_port", (size_t)(listener - lb->listeners));
+	return error_set(err, ERROR_CONFLICT, pointer,
+		"port %lld of %s is taken by the statistics page of load balancer %s", (long long)listener->protocol_port,
+		page_address(registry, other), other->id);
+}
+
 static int add_id(void *ids, const struct tree_path *path)
 {
 	const char *id = object_id(tree_kinds[tree_kind_of(path)].type, tree_object(path));
@@ -113,7 +181,9 @@ static int check_pair(const struct registry *registry, const struct load_balance
 			return error_set(err, ERROR_CONFLICT, pointer,
 				"this id is taken by a pool of load balancer %s", other->id);
 	}
-	r = check_ids(lb, other, TREE_HEALTH_MONITOR, err);
+	r = check_pages(registry, lb, other, err);
+	if (r == 0)
+		r = check_ids(lb, other, TREE_HEALTH_MONITOR, err);
 	return r < 0 ? r : check_ids(lb, other, TREE_L7POLICY, err);
 }
 

@@ -73,6 +73,36 @@ static void test_conflicts_between_load_balancers(void **state)
 		"is taken by listener " LISTENER_ID);
 }
 
+/* HAProxy binds with SO_REUSEPORT: nothing but this check keeps two processes from sharing a port. */
+static void test_statistics_pages_conflict(void **state)
+{
+	static const char pages[] = "'stats_page':{'address':'%s','port':%d,'uri':'/stats'}";
+	struct fixture *fixture = *state;
+	int port = free_port(), page = free_port();
+
+	apply(fixture,
+		define(LB_A,
+			"'listeners':[{'id':'" LISTENER_ID "','protocol':'TCP','protocol_port':%d}],"
+			"'stats_page':{'port':%d,'uri':'/stats'}",
+			port, page),
+		PLAN_START, 1);
+	apply_refused(fixture, define(LB_B, "'listeners':[" TCP_LISTENER "]", page), ERROR_CONFLICT,
+		"of 127.0.0.1 is taken by the statistics page of load balancer " LB_A);
+	apply_refused(fixture,
+		define(LB_B, "'additional_vips':[{'ip_address':'127.0.0.2'}],'vip_address':'0.0.0.0',"
+			     "'listeners':[" TCP_LISTENER "]",
+			page),
+		ERROR_CONFLICT, "is taken by the statistics page");
+	apply_refused(fixture, define(LB_B, pages, "127.0.0.1", port), ERROR_CONFLICT,
+		"of 127.0.0.1 is taken by listener " LISTENER_ID " of load balancer " LB_A);
+	apply_refused(fixture, define(LB_B, pages, "0.0.0.0", page), ERROR_CONFLICT,
+		"of 0.0.0.0 is taken by the statistics page of load balancer " LB_A);
+	/* Elsewhere, or of one that is switched off. */
+	apply(fixture, define(LB_B, pages, "127.0.0.2", page), PLAN_START, 1);
+	apply(fixture, define(LB_B, "'admin_state_up':false,'stats_page':{'port':%d,'uri':'/stats'}", page),
+		PLAN_RELOAD, 2);
+}
+
 static void test_list_and_stop_all(void **state)
 {
 	struct fixture *fixture = *state;
@@ -158,6 +188,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_conflicts_between_load_balancers),
+		TEST(test_statistics_pages_conflict),
 		TEST(test_list_and_stop_all),
 		TEST(test_changes_at_once),
 	};
