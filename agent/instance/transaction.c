@@ -482,6 +482,7 @@ int instance_bring_to_stored(struct instance *instance, struct error *err)
 	if (is_in_force(instance, &t)) {
 		log_lb(LOG_INFO, instance->id, "HAProxy runs revision %lld already",
 			(long long)instance->current.revision);
+		free(instance->own_running); /* of a try before, after which keepalived failed */
 		instance->own_running = TAKE_PTR(t.wanted.own_config);
 		r = instance_set_running(instance, t.rendered.text, t.rendered.length);
 		return r < 0 ? r : instance_lvs_apply(instance, &t.lvs, err);
