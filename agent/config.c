@@ -10,8 +10,7 @@
 #include "agent/base/secret.h"
 #include "agent/base/text.h"
 
-const char *const config_default_files[] = {
-	"/etc/amphorad/amphorad.conf", "/etc/octavia/amphora-agent.conf", NULL};
+const char *const config_default_files[] = {CONFIG_OWN_FILE, CONFIG_OCTAVIA_FILE, NULL};
 
 #define STRING(section, name, member, value, help)                                                 \
 	{                                                                                          \
@@ -145,14 +144,14 @@ int config_set_option(const struct option_row *row, struct config *config, const
 		return 0;
 	case OPTION_BOOL:
 		if (text_to_bool(value, &on) < 0)
-			return error_set(err, ERROR_INVALID, where, "[%s] %s must be true or false",
-				row->section, row->name);
+			return error_set(err, ERROR_INVALID, where, "[%s] %s must be true or false, not \"%s\"",
+				row->section, row->name, value);
 		*(bool *)target = on;
 		return 0;
 	case OPTION_INTEGER:
 		if (text_to_int64(value, &number) < 0 || number < row->minimum || number > row->maximum)
-			return error_set(err, ERROR_INVALID, where, "[%s] %s must be a number from %lld to %lld",
-				row->section, row->name, (long long)row->minimum, (long long)row->maximum);
+			return error_set(err, ERROR_INVALID, where, "[%s] %s must be a number from %lld to %lld, not \"%s\"",
+				row->section, row->name, (long long)row->minimum, (long long)row->maximum, value);
 		*(int64_t *)target = number;
 		return 0;
 	case OPTION_ACCEPTED:

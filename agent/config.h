@@ -107,5 +107,7 @@ void config_free(struct config *config);
 DEFINE_CLEANUP(struct config *, config_free);
 #define _cleanup_config_ _cleanup_(config_freep)
 
-/* The files that are read when none is named. */
+/* The files that are read when none is named: where the build puts its own, and where every Octavia writes its. */
+#define CONFIG_OWN_FILE SYSCONF_DIR "/amphorad/amphorad.conf"
+#define CONFIG_OCTAVIA_FILE "/etc/octavia/amphora-agent.conf"
 extern const char *const config_default_files[];

@@ -6,6 +6,7 @@
 #include <getopt.h>
 
 #include "agent/base/text.h"
+#include "agent/config.h"
 
 enum { OPTION_CONFIG_FILE = 256, OPTION_LOG_LEVEL, OPTION_LOG_TARGET, OPTION_CHECK_CONFIG, OPTION_STOP_ALL };
 
@@ -25,8 +26,8 @@ static const char help_text[] =
 	"Runs HAProxy for the load balancers that a controller defines, and reports their health.\n"
 	"\n"
 	"      --config-file FILE   read this configuration; may be repeated, later files win\n"
-	"                           (without it: /etc/amphorad/amphorad.conf and then\n"
-	"                           /etc/octavia/amphora-agent.conf, where they exist)\n"
+	"                           (without it: " CONFIG_OWN_FILE " and then\n"
+	"                           " CONFIG_OCTAVIA_FILE ", where they exist)\n"
 	"      --log-level LEVEL    error, warning, notice, info or debug\n"
 	"      --log-target TARGET  auto, journal or stderr\n"
 	"      --check-config       read and check the configuration, then exit\n"
