@@ -21,7 +21,7 @@ static int check_config(const struct config *config, struct error *err)
 
 	r = sender_new(config->controller_ip_port_list, &sender, err);
 	if (r < 0)
-		return error_wrap(err, r, "[health_manager] controller_ip_port_list");
+		return error_wrap(err, r, "[health_manager]");
 	if (grammar_address(config->default_vip_address, &vip) < 0)
 		return error_set(err, ERROR_INVALID, NULL, "[amphorad] default_vip_address must be an IP address");
 	if (config->socket_group[0] && !getgrnam(config->socket_group))

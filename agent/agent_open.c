@@ -206,5 +206,5 @@ int agent_load_templates(struct agent *agent, struct error *err)
 
 	if (r == 0)
 		r = template_load(agent->config->template_dir, RENDER_LVS_TEMPLATE, &agent->lvs_template, err);
-	return r < 0 ? error_wrap(err, r, "[amphorad] template_dir") : 0;
+	return r < 0 ? error_wrap(err, r, "[amphorad] template_dir (where \"make install\" or a package puts the templates)") : 0;
 }

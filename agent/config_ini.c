@@ -14,6 +14,8 @@
  * continuation line marked with JOIN, an indented line as one marked with CONTINUED, and ';' within a line as SEMICOLON;
  * set_value() undoes it. Control characters are refused before, so the marks cannot be in the file.
  */
+#define OWN_SECTION "amphorad"
+
 enum { JOIN = '\x01', SEMICOLON = '\x02', CONTINUED = '\x03' };
 
 struct reading {
@@ -135,6 +137,57 @@ static const struct option_row *find_option(const char *section, const char *nam
 	return NULL;
 }
 
+/* The option of our own section that is spelled nearly so, or NULL. */
+static const char *guess_option(const char *name)
+{
+	size_t fewest = 3;
+	const char *guess = NULL;
+
+	for (const struct option_row *row = config_options; row->name; row++) {
+		size_t errors = streq(row->section, OWN_SECTION) ? text_distance(name, row->name) : fewest;
+
+		if (errors < fewest) {
+			fewest = errors;
+			guess = row->name;
+		}
+	}
+	return guess;
+}
+
+static const char *section_of(const char *name)
+{
+	for (const struct option_row *row = config_options; row->name; row++)
+		if (streq(row->name, name))
+			return row->section;
+	return NULL;
+}
+
+/* An option that is not in the table: a mistake in our own section. Sections of other Octavia services and options of other
+ * agents are none, but one of ours in another section is not what somebody wanted. */
+static int judge_unknown(const struct reading *reading, const char *section, const char *name)
+{
+	const char *home = section_of(name), *guess;
+
+	if (streq(section, OWN_SECTION)) {
+		if (home)
+			return error_set(reading->err, ERROR_INVALID, NULL,
+				"%s:%zu: unknown option %s in [" OWN_SECTION "]: it belongs in [%s]", reading->name,
+				reading->line, name, home);
+		guess = guess_option(name);
+		return error_set(reading->err, ERROR_INVALID, NULL,
+			"%s:%zu: unknown option %s in [" OWN_SECTION "]%s%s%s", reading->name, reading->line, name,
+			guess ? ": did you mean " : "", guess ? guess : "", guess ? "?" : "");
+	}
+	if (home && streq(home, OWN_SECTION))
+		log_warning("%s:%zu: option %s is not used %s%s%s: it belongs in [" OWN_SECTION "]", reading->name,
+			reading->line, name, section[0] ? "in [" : "before the first section", section,
+			section[0] ? "]" : "");
+	else
+		log_info("%s:%zu: option %s of [%s] is not used", reading->name, reading->line, name,
+			section[0] ? section : "DEFAULT");
+	return 0;
+}
+
 static int set_value(void *userdata, const char *section, const char *name, const char *value)
 {
 	struct reading *reading = userdata;
@@ -165,15 +218,10 @@ static int set_value(void *userdata, const char *section, const char *name, cons
 		reading->row = row;
 		reading->continued = false;
 		reading->row_line = reading->line;
-		if (!row && streq(section, "amphorad")) {
-			reading->r = error_set(reading->err, ERROR_INVALID, NULL,
-				"%s:%zu: unknown option %s in [amphorad]", reading->name, reading->line, name);
-			return 0;
-		}
-		/* Sections of other Octavia services and options of other agents are no mistake. */
 		if (!row)
-			log_info("%s:%zu: option %s of [%s] is not used", reading->name, reading->line, name,
-				section);
+			reading->r = judge_unknown(reading, section, name);
+		if (reading->r < 0)
+			return 0;
 	}
 	if (!row)
 		return 1;

@@ -132,7 +132,7 @@ static void on_status(struct daemon *daemon)
 typedef int (*address_function)(
 	struct daemon *daemon, const char *text, const struct listen_address *address, struct error *err);
 
-/* The items of the option "listen". "function" may be NULL: they are only checked. */
+/* The items of the option "listen". */
 static int for_each_address(
 	const struct config *config, address_function function, struct daemon *daemon, struct error *err)
 {
@@ -146,7 +146,7 @@ static int for_each_address(
 		struct listen_address address = {0};
 		int r = listen_address_parse(*text, &address, err);
 
-		if (r == 0 && function)
+		if (r == 0)
 			r = function(daemon, *text, &address, err);
 		listen_address_done(&address);
 		if (r < 0)
@@ -191,6 +191,23 @@ static int open_tls(struct daemon *daemon, const struct config *config, struct e
 		config->agent_server_cert, config->agent_server_ca, config->agent_tls_protocol};
 
 	return config->agent_server_cert[0] ? tls_context_new(&options, &daemon->tls, err) : 0;
+}
+
+/* HTTPS without a certificate is found out before anything is started. */
+static int check_address(struct daemon *daemon, const char *text, const struct listen_address *address, struct error *err)
+{
+	if (address->kind == LISTEN_HTTPS && !daemon->tls)
+		return error_set(err, ERROR_INVALID, NULL,
+			"[amphorad] listen: %s needs agent_server_cert and agent_server_ca in [amphora_agent]", text);
+	return 0;
+}
+
+/* What a configuration needs beside its own rules: files with certificates, and addresses that can be served. */
+static int check_doors(struct daemon *daemon, const struct config *config, struct error *err)
+{
+	int r = open_tls(daemon, config, err);
+
+	return r == 0 ? for_each_address(config, check_address, daemon, err) : r;
 }
 
 static int start_server(struct daemon *daemon, struct error *err)
@@ -282,9 +299,7 @@ static int run(struct daemon *daemon, struct config *config, struct error *err)
 	 * after the other whenever something large is allocated, again and again; merged when they are freed it is done once. */
 	mallopt(M_MXFAST, 0);
 	/* Before any HAProxy is started: a mistake here must have no effect. */
-	r = for_each_address(config, NULL, NULL, err);
-	if (r == 0)
-		r = open_tls(daemon, config, err);
+	r = check_doors(daemon, config, err);
 	if (r < 0) {
 		config_free(config);
 		return r;
@@ -335,7 +350,7 @@ int main(int argc, char **argv)
 	if (r == 0) {
 		log_set_level(daemon.options.level >= 0 ? daemon.options.level : config->debug ? LOG_DEBUG : LOG_INFO);
 		if (daemon.options.check_config) {
-			r = for_each_address(config, NULL, NULL, &problem);
+			r = check_doors(&daemon, config, &problem);
 			config_free(config);
 		} else if (daemon.options.stop_all) {
 			r = agent_stop_all(config, &problem);

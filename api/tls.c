@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <strings.h>
+#include <sys/stat.h>
 
 #include "agent/base/fileio.h"
 #include "agent/base/log.h"
@@ -153,6 +154,15 @@ static int make_credentials(const struct tls_context *context, const struct tls_
 	return 0;
 }
 
+/* Whoever can read the key can pose as this amphora. */
+static void warn_of_readers(const char *path)
+{
+	struct stat status;
+
+	if (stat(path, &status) == 0 && (status.st_mode & S_IROTH))
+		log_warning("tls: every user of this machine can read the private key in %s: chmod 600 %s", path, path);
+}
+
 /* "strict": what clients will refuse is an error; otherwise it is only warned about. */
 static int load_pair(const char *path, bool strict, struct tls_pair *ret, struct error *err)
 {
@@ -169,6 +179,7 @@ static int load_pair(const char *path, bool strict, struct tls_pair *ret, struct
 	explicit_bzero(pem, length);
 	if (r < 0)
 		return error_wrap(err, r, "%s", path);
+	warn_of_readers(path);
 	r = tls_pair_judge(&pair, &complaint);
 	if (r < 0 && strict)
 		return error_set(

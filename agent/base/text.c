@@ -300,3 +300,31 @@ void strv_free(char **strings)
 		free(*s);
 	free(strings);
 }
+
+enum { DISTANCE_MAX_LENGTH = 32 };
+
+size_t text_distance(const char *a, const char *b)
+{
+	size_t row[DISTANCE_MAX_LENGTH + 1], n = strlen(b);
+
+	if (strlen(a) > DISTANCE_MAX_LENGTH || n > DISTANCE_MAX_LENGTH)
+		return SIZE_MAX;
+	for (size_t j = 0; j <= n; j++)
+		row[j] = j;
+	for (size_t i = 1; a[i - 1]; i++) {
+		size_t diagonal = row[0];
+
+		row[0] = i;
+		for (size_t j = 1; j <= n; j++) {
+			size_t above = row[j], best = diagonal + (a[i - 1] != b[j - 1]);
+
+			if (above + 1 < best)
+				best = above + 1;
+			if (row[j - 1] + 1 < best)
+				best = row[j - 1] + 1;
+			diagonal = above;
+			row[j] = best;
+		}
+	}
+	return row[n];
+}

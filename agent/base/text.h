@@ -76,6 +76,10 @@ int text_split(const char *string, char separator, char ***ret_parts);
 /* Lower-case hexadecimal of "length" bytes into 2 * length + 1 characters. */
 void text_hex(const uint8_t *bytes, size_t length, char *ret_hex);
 
+/* Characters to insert, delete or replace (Levenshtein) to get from one word to the other. SIZE_MAX: one of them is longer than
+ * 32 bytes. */
+size_t text_distance(const char *a, const char *b);
+
 /* Arrays of strings that end in NULL. */
 size_t strv_length(char *const *strings);
 /* Appends to "*strings", which has "*n" of them and may be NULL. Takes "string" also when it fails: NULL, an allocation

@@ -191,37 +191,7 @@ const struct command *options_find_command(
 	return NULL;
 }
 
-enum {
-	GUESS_MAX_LENGTH = 32,
-	GUESS_MAX_ERRORS = 2,
-};
-
-/* Characters to insert, delete or replace (Levenshtein); of words that are not too long. */
-static size_t count_errors(const char *a, const char *b)
-{
-	size_t row[GUESS_MAX_LENGTH + 1], n = strlen(b);
-
-	if (strlen(a) > GUESS_MAX_LENGTH || n > GUESS_MAX_LENGTH)
-		return SIZE_MAX;
-	for (size_t j = 0; j <= n; j++)
-		row[j] = j;
-	for (size_t i = 1; a[i - 1]; i++) {
-		size_t diagonal = row[0];
-
-		row[0] = i;
-		for (size_t j = 1; j <= n; j++) {
-			size_t above = row[j], best = diagonal + (a[i - 1] != b[j - 1]);
-
-			if (above + 1 < best)
-				best = above + 1;
-			if (row[j - 1] + 1 < best)
-				best = row[j - 1] + 1;
-			diagonal = above;
-			row[j] = best;
-		}
-	}
-	return row[n];
-}
+enum { GUESS_MAX_ERRORS = 2 };
 
 const char *options_guess_command(
 	const struct command *commands, const struct command *command, const char *name)
@@ -230,7 +200,7 @@ const char *options_guess_command(
 	const char *guess = NULL;
 
 	for (const struct command *row = commands; row->name; row++) {
-		size_t errors = count_errors(name, row->name + skipped);
+		size_t errors = text_distance(name, row->name + skipped);
 
 		if (row->hidden || errors >= fewest || errors >= strlen(name))
 			continue;

@@ -227,6 +227,8 @@ def test_bad_command_line(options):
     ("[health_manager]\ncontroller_ip_port_list = 127.0.0.1:99999\nheartbeat_key = k", "99999"),
     ("[health_manager]\ncontroller_ip_port_list = 127.0.0.1:5555\nheartbeat_key =", "heartbeat_key"),
     ("[amphorad]\nsupervisor = somebody", "supervisor"),
+    ("[amphorad]\nlisten = https://127.0.0.1:0", "agent_server_cert"),
+    ("[amphora_agent]\nagent_server_ca = /nonexistent.pem\nagent_server_cert = /nonexistent.pem", "/nonexistent.pem"),
     ("[haproxy_amphora]\nbase_path = relative/path", "base_path"),
     ("[amphorad]\ndefault_vip_address = everywhere", "default_vip_address"),
     ("this is no INI file", ""),
@@ -286,7 +288,12 @@ agent_tls_protocol = TLSv1.2
 [controller_worker]
 loadbalancer_topology = SINGLE
 """)
-    done = run("--config-file", octavia, "--config-file", agent.config, "--check-config", agent=agent)
+    files = ["--config-file", octavia, "--config-file", agent.config, "--check-config"]
+    done = run(*files, agent=agent)
+    assert done.returncode == 1 and "client_ca.pem" in done.stderr, "certificates are looked at: " + done.stderr
+    certificates = agent.folder / "certificates.conf"
+    certificates.write_text("[amphora_agent]\nagent_server_ca =\nagent_server_cert =\n")
+    done = run(*files, "--config-file", certificates, agent=agent)
     assert done.returncode == 0, done
 
 
