@@ -3,6 +3,7 @@
 
 #include <stdarg.h>
 
+#include "agent/base/json_write.h"
 #include "agent/base/text.h"
 #include "api/encoding.h"
 
@@ -32,16 +33,22 @@ unsigned response_status_of(enum error_code code)
 
 int response_set_json(struct response *response, unsigned status, json_t *body)
 {
-	char *text;
+	_cleanup_text_ struct text text = TEXT_INIT;
 
-	if (!body)
-		return -ENOMEM;
-	text = json_dumps(body, JSON_COMPACT | JSON_REAL_PRECISION(15)); /* 1.1 is not 1.1000000000000001 */
+	json_write(&text, body);
 	json_decref(body);
-	if (!text)
-		return -ENOMEM;
-	response_set_body(response, status, "application/json", text, strlen(text));
-	return 0;
+	return response_set_text(response, status, "application/json", &text);
+}
+
+int response_set_text(struct response *response, unsigned status, const char *content_type, struct text *text)
+{
+	size_t length;
+	char *body;
+	int r = text_finish(text, &body, &length);
+
+	if (r == 0)
+		response_set_body(response, status, content_type, body, length);
+	return r;
 }
 
 void response_set_body(struct response *response, unsigned status, const char *content_type,

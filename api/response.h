@@ -11,6 +11,7 @@
 #include <jansson.h>
 
 #include "agent/base/error.h"
+#include "agent/base/text.h"
 
 enum { RESPONSE_MAX_HEADERS = 8 };
 
@@ -43,6 +44,8 @@ int response_set_json(struct response *response, unsigned status, json_t *body);
 /* Takes "body" (malloc'ed). */
 void response_set_body(struct response *response, unsigned status, const char *content_type,
 	char *body, size_t length);
+/* Takes what the text has, and leaves it empty. -ENOMEM: of it or of an append to it. */
+int response_set_text(struct response *response, unsigned status, const char *content_type, struct text *text);
 /* -EINVAL for a value with a control character, -ENOBUFS when there are RESPONSE_MAX_HEADERS. */
 int response_add_header(struct response *response, const char *name, const char *format, ...)
 	_printf_(3, 4);

@@ -60,3 +60,15 @@ void json_write_integer(struct text *out, int64_t value)
 		*--p = '-';
 	text_append_bytes(out, p, (size_t)(digits + sizeof(digits) - p));
 }
+
+static int append(const char *bytes, size_t length, void *userdata)
+{
+	text_append_bytes(userdata, bytes, length);
+	return 0;
+}
+
+void json_write(struct text *out, const json_t *json)
+{
+	if (json_dump_callback(json, append, out, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(15)) < 0)
+		out->failed = true;
+}

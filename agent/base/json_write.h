@@ -8,8 +8,12 @@
 
 #include <stdint.h>
 
+#include <jansson.h>
+
 #include "agent/base/text.h"
 
 /* A byte that is no UTF-8, which json_string() refuses, reads '?'. */
 void json_write_string(struct text *out, const char *string);
 void json_write_integer(struct text *out, int64_t value);
+/* A tree, compact; reals in as many digits as give them back: 1.1 is not 1.1000000000000001. NULL, or no memory, fails "out". */
+void json_write(struct text *out, const json_t *json);

@@ -104,13 +104,14 @@ int object_parse(const struct object_type *type, const json_t *json, const struc
  * changed. */
 int object_update(const struct object_type *type, const json_t *json, const struct location *where,
 	const struct definition_defaults *defaults, void *object, struct error *err);
-/* Without the fields that have one of these flags, beside FIELD_TRANSIENT. */
-int object_to_json(const struct object_type *type, const void *object, unsigned left_out, json_t **ret);
-/* write.c: the text of the same, compact, as jansson would write it. Failure is remembered in "out". */
+/* write.c: the text of an object in a document, compact, as jansson would write it: without the fields that have one of these flags,
+ * beside FIELD_TRANSIENT. Failure is remembered in "out". */
 void object_write(const struct object_type *type, const void *object, unsigned left_out, struct text *out);
 /* The object as the API of Octavia shows it: every field, null where nothing is set, children by their ids alone, and the times. What
  * others know of it (its parents, its statuses) is the caller's to add. */
 int object_to_resource(const struct object_type *type, const void *object, json_t **ret);
+/* One member of that, a new reference; NULL: it has none of that name. */
+int object_to_resource_member(const struct object_type *type, const void *object, const char *name, json_t **ret);
 /* The row of that name, NULL if there is none. */
 const struct field *object_find_field(const struct object_type *type, const char *name);
 

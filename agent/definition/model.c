@@ -156,21 +156,6 @@ static const unsigned left_out[] = {
 	[DEFINITION_SHOWN] = FIELD_STORED | FIELD_SECRET,
 };
 
-int definition_to_json(const struct load_balancer *lb, enum definition_use use, json_t **ret)
-{
-	json_auto_t *document = json_object();
-	json_t *body = NULL;
-	int r;
-
-	r = object_to_json(&load_balancer_type, lb, left_out[use], &body);
-	if (r < 0)
-		return r;
-	if (json_object_set_new(document, "loadbalancer", body) < 0)
-		return -ENOMEM;
-	*ret = TAKE_PTR(document);
-	return 0;
-}
-
 bool definition_equal(const struct load_balancer *a, const struct load_balancer *b)
 {
 	return object_equal(&load_balancer_type, a, b, true);

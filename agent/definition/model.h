@@ -346,10 +346,7 @@ enum definition_use {
 	DEFINITION_SHOWN,  /* to clients: every field but secrets */
 };
 
-/* {"loadbalancer": {…}}, a new reference. */
-int definition_to_json(const struct load_balancer *lb, enum definition_use use, json_t **ret);
-
-/* One canonical text for equal trees: compact, keys in table order. Owned by the caller. */
+/* {"loadbalancer": {…}}: one canonical text for equal trees: compact, keys in table order. Owned by the caller. */
 int definition_to_text(const struct load_balancer *lb, enum definition_use use, char **ret_text, size_t *ret_length);
 
 /* The same text behind what "out" has, without its outer braces: the member "loadbalancer" of a document. -ENOMEM. */

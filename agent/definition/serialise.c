@@ -5,7 +5,9 @@
 
 #include "agent/base/text.h"
 
-/* Walks the field tables the other way: struct to JSON. */
+/* Walks the field tables the other way: struct to JSON, as the API shows it. What is stored is written by write.c. */
+
+static int part_to_json(const struct object_type *type, const void *object, json_t **ret);
 
 static json_t *strings_to_json(char *const *strings)
 {
@@ -17,20 +19,20 @@ static json_t *strings_to_json(char *const *strings)
 	return TAKE_PTR(json);
 }
 
-static json_t *list_to_json(const struct object_type *type, const char *items, size_t n, unsigned left_out)
+static json_t *parts_to_json(const struct object_type *type, const char *items, size_t n)
 {
 	json_auto_t *json = json_array();
 
 	for (size_t i = 0; i < n; i++) {
 		json_t *item = NULL;
 
-		if (object_to_json(type, items + i * type->size, left_out, &item) < 0 || json_array_append_new(json, item) < 0)
+		if (part_to_json(type, items + i * type->size, &item) < 0 || json_array_append_new(json, item) < 0)
 			return NULL;
 	}
 	return TAKE_PTR(json);
 }
 
-static int field_to_json(const struct field *field, const void *object, unsigned left_out, json_t **ret)
+static int field_to_json(const struct field *field, const void *object, json_t **ret)
 {
 	const void *source = field_const_at(object, field->offset);
 	json_t *json = NULL;
@@ -82,10 +84,10 @@ static int field_to_json(const struct field *field, const void *object, unsigned
 	case FIELD_OBJECT:
 		if (!*(void *const *)source)
 			return 0;
-		return object_to_json(field->object, *(void *const *)source, left_out, ret);
+		return part_to_json(field->object, *(void *const *)source, ret);
 	case FIELD_LIST:
-		json = list_to_json(field->object, *(void *const *)source,
-			*(const size_t *)field_const_at(object, field->count_offset), left_out);
+		json = parts_to_json(field->object, *(void *const *)source,
+			*(const size_t *)field_const_at(object, field->count_offset));
 		break;
 	}
 	if (!json)
@@ -94,7 +96,8 @@ static int field_to_json(const struct field *field, const void *object, unsigned
 	return 0;
 }
 
-int object_to_json(const struct object_type *type, const void *object, unsigned left_out, json_t **ret)
+/* Of an object that has no id. Its secrets are shown to nobody. */
+static int part_to_json(const struct object_type *type, const void *object, json_t **ret)
 {
 	json_auto_t *json = json_object();
 
@@ -104,9 +107,9 @@ int object_to_json(const struct object_type *type, const void *object, unsigned 
 		json_t *value;
 		int r;
 
-		if (field->flags & (FIELD_TRANSIENT | left_out))
+		if (field->flags & (FIELD_TRANSIENT | FIELD_SECRET))
 			continue;
-		r = field_to_json(field, object, left_out, &value);
+		r = field_to_json(field, object, &value);
 		if (r < 0)
 			return r;
 		if (value && json_object_set_new_nocheck(json, field->name, value) < 0)
@@ -156,31 +159,34 @@ static json_t *absent_to_json(const struct field *field)
 	}
 }
 
-static int show_child(const struct field *field, const void *object, json_t *resource)
+/* A child by its id, a list of children by theirs. */
+static json_t *show_child(const struct field *field, const void *object)
 {
 	const void *items = *(void *const *)field_const_at(object, field->offset);
-	_cleanup_free_ char *name = NULL;
 
 	if (field->type == FIELD_LIST)
-		return json_object_set_new_nocheck(resource, field->name,
-			ids_to_json(field->object, items, *(const size_t *)field_const_at(object, field->count_offset)));
-	if (asprintf(&name, "%s_id", field->name) < 0) {
-		name = NULL;
-		return -ENOMEM;
-	}
-	return json_object_set_new_nocheck(
-		resource, name, items ? json_string(object_const_id(field->object, items)) : json_null());
+		return ids_to_json(
+			field->object, items, *(const size_t *)field_const_at(object, field->count_offset));
+	return items ? json_string(object_const_id(field->object, items)) : json_null();
 }
 
-static int show_field(const struct field *field, const void *object, json_t *resource)
+static bool is_child(const struct field *field)
 {
-	json_t *value, *part;
+	return field->object && object_type_has_id(field->object);
+}
+
+static int show_field(const struct field *field, const void *object, json_t **ret)
+{
+	json_auto_t *value = NULL;
+	json_t *part;
 	size_t i;
 	int r;
 
-	if (field->object && object_type_has_id(field->object))
-		return show_child(field, object, resource) < 0 ? -ENOMEM : 0;
-	r = field_to_json(field, object, FIELD_SECRET, &value);
+	if (is_child(field)) {
+		*ret = show_child(field, object);
+		return *ret ? 0 : -ENOMEM;
+	}
+	r = field_to_json(field, object, &value);
 	if (r < 0)
 		return r;
 	if (value && field->type == FIELD_VERSION) { /* a number, there */
@@ -191,29 +197,56 @@ static int show_field(const struct field *field, const void *object, json_t *res
 	} else if (!value) {
 		value = absent_to_json(field);
 	}
-	if (json_object_set_new_nocheck(resource, field->name, value) < 0)
+	if (field->type == FIELD_OBJECT && json_is_object(value) && add_absent_parts(field->object, value) < 0)
 		return -ENOMEM;
-	if (field->type == FIELD_OBJECT && json_is_object(value))
-		return add_absent_parts(field->object, value);
 	if (field->type == FIELD_LIST)
 		json_array_foreach(value, i, part)
 			if (add_absent_parts(field->object, part) < 0)
 				return -ENOMEM;
+	if (!value)
+		return -ENOMEM;
+	*ret = TAKE_PTR(value);
 	return 0;
+}
+
+/* What a name has to end in to be that of a field: "healthmonitor" is shown as "healthmonitor_id". */
+static const char *suffix_of(const struct field *field)
+{
+	return is_child(field) && field->type == FIELD_OBJECT ? "_id" : "";
 }
 
 int object_to_resource(const struct object_type *type, const void *object, json_t **ret)
 {
 	json_auto_t *resource = json_object();
 
-	if (!resource)
-		return -ENOMEM;
 	for (const struct field *field = type->fields; field->name; field++) {
-		int r = field->flags & FIELD_TRANSIENT ? 0 : show_field(field, object, resource);
+		char name[64];
+		json_t *value;
+		int r;
 
+		if (field->flags & FIELD_TRANSIENT)
+			continue;
+		r = show_field(field, object, &value);
 		if (r < 0)
 			return r;
+		snprintf(name, sizeof(name), "%s%s", field->name, suffix_of(field));
+		if (json_object_set_new_nocheck(resource, name, value) < 0)
+			return -ENOMEM;
 	}
+	if (!resource)
+		return -ENOMEM;
 	*ret = TAKE_PTR(resource);
+	return 0;
+}
+
+int object_to_resource_member(const struct object_type *type, const void *object, const char *name, json_t **ret)
+{
+	for (const struct field *field = type->fields; field->name; field++) {
+		const char *rest = field->flags & FIELD_TRANSIENT ? NULL : text_after_prefix(name, field->name);
+
+		if (rest && streq(rest, suffix_of(field)))
+			return show_field(field, object, ret);
+	}
+	*ret = NULL;
 	return 0;
 }

@@ -1,23 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/definition/fields.h"
 
-#include <stdlib.h>
-
 #include "agent/base/json_write.h"
 #include "agent/base/text.h"
 
-/* Walks the field tables: struct to text, without the tree that serialise.c makes. What it writes is what that tree would be
- * dumped as. */
-
-static void write_json(struct text *out, const json_t *json)
-{
-	_cleanup_free_ char *dump = json_dumps(json, JSON_COMPACT);
-
-	if (dump)
-		text_append(out, dump);
-	else
-		out->failed = true;
-}
+/* Walks the field tables: struct to text, as definitions are stored and answered, without a tree between them: that would be some
+ * fifteen allocations for each member. */
 
 static void write_strings(struct text *out, char *const *strings)
 {
@@ -41,7 +29,7 @@ static void write_list(const struct object_type *type, const void *items, size_t
 	text_append_char(out, ']');
 }
 
-/* Whether the field says nothing: it is left out, as field_to_json() leaves it out. */
+/* Whether the field says nothing: it is left out. */
 static bool is_left_out(const struct field *field, const void *source)
 {
 	switch (field->type) {
@@ -86,7 +74,7 @@ static void write_value(const struct field *field, const void *object, unsigned 
 		return;
 	case FIELD_SWITCHES:
 	case FIELD_TAGS:
-		write_json(out, *(json_t *const *)source);
+		json_write(out, *(json_t *const *)source);
 		return;
 	case FIELD_CIDRS:
 	case FIELD_STRINGS:

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "agent/base/json_write.h"
 #include "agent/base/text.h"
 #include "agent/haproxy/cfg.h"
 
@@ -126,59 +127,34 @@ static json_t *apply_json(const struct apply_result *result)
 }
 
 /* Takes the reference. */
-static void append_json(struct text *text, json_t *json)
+static void append_member(struct text *text, const char *name, json_t *json)
 {
-	_cleanup_free_ char *dump = json ? json_dumps(json, JSON_COMPACT) : NULL;
-
+	text_printf(text, ",\"%s\":", name);
+	json_write(text, json);
 	json_decref(json);
-	if (dump)
-		text_append(text, dump);
-	else
-		text->failed = true;
-}
-
-static int take_text(struct response *response, unsigned status, struct text *text)
-{
-	size_t length;
-	char *body;
-	int r = text_finish(text, &body, &length);
-
-	if (r == 0)
-		response_set_body(response, status, "application/json", body, length);
-	return r;
-}
-
-static int answer_dry_run(const struct apply_result *result, struct response *response, struct error *err)
-{
-	json_t *document;
-
-	if (definition_to_json(result->lb, DEFINITION_SHOWN, &document) < 0)
-		return error_set_errno(err, -ENOMEM, "reply");
-	if (json_object_set_new(document, "dry_run", dry_run_json(result)) < 0) {
-		json_decref(document);
-		return error_set_errno(err, -ENOMEM, "reply");
-	}
-	return response_set_json(response, 200, document);
 }
 
 int lbaas_answer_apply(
 	const struct apply_result *result, bool dry_run, struct response *response, struct error *err)
 {
 	_cleanup_text_ struct text text = TEXT_INIT;
-	int r;
+	int r = 0;
 
-	if (dry_run)
-		return answer_dry_run(result, response, err);
 	text_append_char(&text, '{');
 	definition_append(result->lb, DEFINITION_SHOWN, &text);
-	text_printf(&text, ",\"revision\":%lld,\"apply\":", (long long)result->revision);
-	append_json(&text, apply_json(result));
+	if (dry_run) {
+		append_member(&text, "dry_run", dry_run_json(result));
+	} else {
+		append_member(&text, "revision", json_integer(result->revision));
+		append_member(&text, "apply", apply_json(result));
+		r = response_add_header(response, "ETag", "\"%lld\"", (long long)result->revision);
+	}
 	text_append_char(&text, '}');
-	r = response_add_header(response, "ETag", "\"%lld\"", (long long)result->revision);
-	if (r == 0)
+	if (r == 0 && !dry_run)
 		r = response_add_header(response, "Amphorad-Apply", "%s", plan_action_name(result->plan.action));
 	if (r == 0)
-		r = take_text(response, result->created ? 201 : 200, &text);
+		r = response_set_text(
+			response, !dry_run && result->created ? 201 : 200, "application/json", &text);
 	return r < 0 ? error_set_errno(err, -ENOMEM, "reply") : 0;
 }
 

@@ -4,9 +4,9 @@
 /*
  * Lists of the load-balancing API: filters, sorting, pages and fields, the same for every collection.
  *
- * A handler makes the objects of its collection as they are, all of them, and ends in listing_answer(). What a
- * collection can be asked for stands in listing_types: the field tables of the object model, and what a reply has
- * beyond them.
+ * A handler makes the objects of its collection as they are, all of them, and ends in listing_answer(); where they may be many, it
+ * says how one is made, and ends in listing_answer_from(). What a collection can be asked for stands in listing_types: the field
+ * tables of the object model, and what a reply has beyond them.
  *
  * Query parameters, as Octavia takes them (octavia/api/common/pagination.py):
  * - NAME=VALUE for any field: objects whose field is exactly that. A repeated NAME is met by any of its values, a
@@ -50,8 +50,21 @@ struct listing_type {
 /* All collections; ends in a row without a name. */
 extern const struct listing_type listing_types[];
 
-/* Answers a GET of a collection: 200 with what the query asks for of "objects", an array, whose reference it
- * takes. "name" is that of a row of listing_types; NULL for objects is no memory. */
+/* Where the objects of a collection come from: what a page does not show of them is not made. */
+struct listing_source {
+	size_t n;
+	/* A member of one object, a new reference; NULL: it has none. The same as object() shows. -ENOMEM. */
+	int (*member)(const void *userdata, size_t i, const char *name, json_t **ret);
+	/* The object, a new reference. -ENOMEM. */
+	int (*object)(const void *userdata, size_t i, json_t **ret);
+	const void *userdata;
+};
+
+/* Answers a GET of a collection: 200 with what the query asks for. "name" is that of a row of listing_types. */
+int listing_answer_from(const struct request *request, const char *name, const struct listing_source *source,
+	struct response *response, struct error *err);
+
+/* The same of "objects", an array, whose reference it takes; NULL is no memory. */
 int listing_answer(const struct request *request, const char *name, json_t *objects, struct response *response,
 	struct error *err);
 

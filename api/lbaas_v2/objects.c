@@ -11,7 +11,7 @@
 
 /*
  * Single objects: the routes of all kinds, told apart by their collection (resources.h). A change is one of the whole load balancer
- * (edit.h), made like that of a definition.
+ * (edit.h), made like that of a definition. Lists are in object_lists.c.
  */
 
 int lbaas_find_owner(const struct request *request, enum tree_kind kind, const char *parent_id, const char *id,
@@ -36,101 +36,18 @@ int lbaas_find_owner(const struct request *request, enum tree_kind kind, const c
 	return edit_not_found(kind, id, err);
 }
 
-/* "/…/{parent}/members/{member}": the parent and the object; "/…/{object}": the object. */
-static const char *parent_of(const struct request *request, const struct collection *collection)
-{
-	return strchr(collection->pattern, '{') ? request->parameters[0] : NULL;
-}
-
-static const char *id_of(const struct request *request, const struct collection *collection)
-{
-	return request->parameters[parent_of(request, collection) ? 1 : 0];
-}
-
 /* An object below one that does not exist is not what is missing. */
 static int find_object(const struct request *request, const struct collection *collection, struct instance **ret,
 	struct error *err)
 {
 	_cleanup_instance_ struct instance *parent = NULL;
-	const char *parent_id = parent_of(request, collection);
+	const char *parent_id = collection_parent_id(collection, request);
 	int r = 0;
 
 	if (parent_id)
 		r = lbaas_find_owner(request, tree_kinds[collection->kind].parent, NULL, parent_id, &parent, err);
-	return r < 0 ? r : lbaas_find_owner(request, collection->kind, parent_id, id_of(request, collection), ret, err);
-}
-
-struct list {
-	const struct scene *scene;
-	const void *parent; /* NULL: of whatever parent */
-	json_t *items;
-};
-
-static int append(void *userdata, const struct tree_path *path)
-{
-	struct list *list = userdata;
-	json_t *resource;
-	int r;
-
-	if (list->parent && path->levels[path->depth - 1].object != list->parent)
-		return 0;
-	r = resource_of(list->scene, path, false, &resource);
-	if (r == 0 && json_array_append_new(list->items, resource) < 0)
-		r = -ENOMEM;
-	return r;
-}
-
-/* All of one load balancer, or of one parent in it. */
-static int append_all(const struct request *request, struct instance *instance, const struct collection *collection,
-	json_t *items, struct error *err)
-{
-	_cleanup_scene_ struct scene scene = SCENE_INIT;
-	const char *parent_id = parent_of(request, collection);
-	struct list list = {.items = items};
-	struct tree_path parent;
-	int r;
-
-	r = scene_open(request, instance, true, &scene, err);
-	if (r < 0)
-		return r;
-	list.scene = &scene;
-	if (parent_id) {
-		if (!tree_find(scene.stored.lb, tree_kinds[collection->kind].parent, NULL, parent_id, &parent))
-			return edit_not_found(tree_kinds[collection->kind].parent, parent_id, err);
-		list.parent = tree_object(&parent);
-	}
-	if (tree_each(scene.stored.lb, collection->kind, append, &list) < 0)
-		return error_set_errno(err, -ENOMEM, "%s", collection->singular);
-	return 0;
-}
-
-int lbaas_list_objects(const struct request *request, struct response *response, struct error *err)
-{
-	const struct collection *collection = collection_of(request);
-	_cleanup_(registry_list_freep) struct instance **instances = NULL;
-	_cleanup_instance_ struct instance *owner = NULL;
-	const char *parent_id = parent_of(request, collection);
-	json_auto_t *items = json_array();
-	int r = 0;
-
-	if (!items)
-		return error_set_errno(err, -ENOMEM, "%s", collection->name);
-	if (parent_id) {
-		r = lbaas_find_owner(request, tree_kinds[collection->kind].parent, NULL, parent_id, &owner, err);
-		if (r == 0)
-			r = append_all(request, owner, collection, items, err);
-		return r < 0 ? r : listing_answer(request, collection->name, TAKE_PTR(items), response, err);
-	}
-	if (registry_list(request->agent->registry, &instances) < 0)
-		return error_set_errno(err, -ENOMEM, "%s", collection->name);
-	for (struct instance **instance = instances; *instance; instance++) {
-		r = append_all(request, *instance, collection, items, err);
-		if (r == -ENOENT) /* it was deleted meanwhile, or is a controller's */
-			error_done(err);
-		else if (r < 0)
-			return r;
-	}
-	return listing_answer(request, collection->name, TAKE_PTR(items), response, err);
+	return r < 0 ? r : lbaas_find_owner(request, collection->kind, parent_id,
+				   collection_object_id(collection, request), ret, err);
 }
 
 int lbaas_get_object(const struct request *request, struct response *response, struct error *err)
@@ -138,7 +55,7 @@ int lbaas_get_object(const struct request *request, struct response *response, s
 	const struct collection *collection = collection_of(request);
 	_cleanup_instance_ struct instance *instance = NULL;
 	_cleanup_scene_ struct scene scene = SCENE_INIT;
-	const char *id = id_of(request, collection);
+	const char *id = collection_object_id(collection, request);
 	struct tree_path path;
 	json_t *resource;
 	int r;
@@ -148,7 +65,7 @@ int lbaas_get_object(const struct request *request, struct response *response, s
 		r = scene_open(request, instance, true, &scene, err);
 	if (r < 0)
 		return r;
-	if (!tree_find(scene.stored.lb, collection->kind, parent_of(request, collection), id, &path))
+	if (!tree_find(scene.stored.lb, collection->kind, collection_parent_id(collection, request), id, &path))
 		return edit_not_found(collection->kind, id, err);
 	if (resource_of(&scene, &path, false, &resource) < 0)
 		return error_set_errno(err, -ENOMEM, "%s", collection->singular);
@@ -267,7 +184,7 @@ static int find_parent(const struct request *request, const struct collection *c
 {
 	enum tree_kind parent_kind = tree_kinds[collection->kind].parent;
 	struct location object = {NULL, collection->singular, 0}, where = {&object, collection->parent_field, 0};
-	const char *parent_id = parent_of(request, collection);
+	const char *parent_id = collection_parent_id(collection, request);
 	int r = 0;
 
 	if (collection->kind == TREE_LOAD_BALANCER)
@@ -345,8 +262,8 @@ int lbaas_update_object(const struct request *request, struct response *response
 
 	wish.edit = (struct edit){.action = EDIT_UPDATE,
 		.kind = collection->kind,
-		.id = id_of(request, collection),
-		.parent_id = parent_of(request, collection)};
+		.id = collection_object_id(collection, request),
+		.parent_id = collection_parent_id(collection, request)};
 	r = document_read(request->body, request->body_length, collection->singular, &wish.body, err);
 	if (r == 0)
 		r = find_object(request, collection, &wish.instance, err);
@@ -366,8 +283,8 @@ int lbaas_delete_object(const struct request *request, struct response *response
 
 	wish.edit = (struct edit){.action = EDIT_DELETE,
 		.kind = collection->kind,
-		.id = id_of(request, collection),
-		.parent_id = parent_of(request, collection)};
+		.id = collection_object_id(collection, request),
+		.parent_id = collection_parent_id(collection, request)};
 	r = find_object(request, collection, &wish.instance, err);
 	if (r == 0)
 		r = make(request, &wish, &result, response, err);

@@ -29,6 +29,16 @@ const struct collection *collection_of(const struct request *request)
 	return collection;
 }
 
+const char *collection_parent_id(const struct collection *collection, const struct request *request)
+{
+	return strchr(collection->pattern, '{') ? request->parameters[0] : NULL;
+}
+
+const char *collection_object_id(const struct collection *collection, const struct request *request)
+{
+	return request->parameters[collection_parent_id(collection, request) ? 1 : 0];
+}
+
 void scene_done(struct scene *scene)
 {
 	instance_unref(scene->instance);
@@ -104,107 +114,173 @@ static enum operating_status status_of(const struct scene *scene, const struct t
 	}
 }
 
-/* A value of NULL stands for no memory. */
-static int put(json_t *resource, const char *name, json_t *value)
+/*
+ * What the resources have beside the fields of the object model, or in place of them. NULL is no memory.
+ */
+
+static const struct load_balancer *lb_of(const struct tree_path *path)
 {
-	return json_object_set_new(resource, name, value) < 0 ? -ENOMEM : 0;
+	return path->levels[0].object;
+}
+
+static json_t *string_or_null(const char *string)
+{
+	return string ? json_string(string) : json_null();
 }
 
 /* [{"id": …}] */
-static int put_reference(json_t *resource, const char *name, const char *id)
+static json_t *reference(const char *id)
 {
-	return put(resource, name, json_pack("[{s:s}]", "id", id));
+	return json_pack("[{s:s}]", "id", id);
 }
 
-static int put_listeners(json_t *resource, const struct load_balancer *lb, const char *pool_id)
+static json_t *make_project_id(const struct scene *scene _unused_, const struct tree_path *path)
 {
+	return string_or_null(lb_of(path)->project_id);
+}
+
+static json_t *make_provisioning_status(const struct scene *scene, const struct tree_path *path)
+{
+	return json_string(path->depth == 0 && scene->trouble ? "ERROR" : "ACTIVE");
+}
+
+static json_t *make_operating_status(const struct scene *scene, const struct tree_path *path)
+{
+	return json_string(operating_status_name(status_of(scene, path)));
+}
+
+static json_t *make_vip_address(const struct scene *scene, const struct tree_path *path)
+{
+	return json_string(lb_of(path)->vip_address ? lb_of(path)->vip_address : scene->default_vip_address);
+}
+
+static json_t *make_vip_vnic_type(const struct scene *scene _unused_, const struct tree_path *path _unused_)
+{
+	return json_string("normal");
+}
+
+static json_t *make_created_at(const struct scene *scene, const struct tree_path *path _unused_)
+{
+	return json_string(scene->stored.created_at);
+}
+
+/* null before the first change */
+static json_t *make_updated_at(const struct scene *scene, const struct tree_path *path _unused_)
+{
+	return scene->stored.revision == 1 ? json_null() : json_string(scene->stored.updated_at);
+}
+
+static json_t *make_revision(const struct scene *scene, const struct tree_path *path _unused_)
+{
+	return json_integer(scene->stored.revision);
+}
+
+static json_t *make_trouble(const struct scene *scene, const struct tree_path *path _unused_)
+{
+	return string_or_null(scene->trouble);
+}
+
+static json_t *make_load_balancers(const struct scene *scene _unused_, const struct tree_path *path)
+{
+	return reference(lb_of(path)->id);
+}
+
+static json_t *make_listeners(const struct scene *scene _unused_, const struct tree_path *path)
+{
+	const struct load_balancer *lb = lb_of(path);
+	const struct pool *pool = tree_object(path);
 	json_auto_t *list = json_array();
 
 	for (size_t i = 0; i < lb->n_listeners; i++)
-		if (listener_uses_pool(&lb->listeners[i], pool_id) &&
+		if (listener_uses_pool(&lb->listeners[i], pool->id) &&
 			json_array_append_new(list, json_pack("{s:s}", "id", lb->listeners[i].id)) < 0)
-			return -ENOMEM;
-	return json_object_set(resource, "listeners", list) < 0 ? -ENOMEM : 0;
+			return NULL;
+	return TAKE_PTR(list);
 }
 
-static int put_load_balancer(json_t *resource, const struct scene *scene, const struct load_balancer *lb)
+static json_t *make_vnic_type(const struct scene *scene _unused_, const struct tree_path *path)
 {
-	const struct stored_definition *stored = &scene->stored;
-	int r = 0;
+	const struct member *member = tree_object(path);
 
-	if (!lb->vip_address)
-		r = put(resource, "vip_address", json_string(scene->default_vip_address));
-	if (r == 0)
-		r = put(resource, "vip_vnic_type", json_string("normal"));
-	if (r == 0)
-		r = put(resource, "created_at", json_string(stored->created_at));
-	if (r == 0) /* null before the first change */
-		r = put(resource, "updated_at",
-			stored->revision == 1 ? json_null() : json_string(stored->updated_at));
-	if (r == 0)
-		r = put(resource, "revision", json_integer(stored->revision));
-	if (r == 0)
-		r = put(resource, "trouble", scene->trouble ? json_string(scene->trouble) : json_null());
-	return r;
+	return json_string(member->request_sriov ? "direct" : "normal");
 }
 
-/* What each kind shows beside its own fields. */
-static int put_relatives(json_t *resource, const struct scene *scene, const struct tree_path *path, bool full)
+static json_t *make_pools(const struct scene *scene _unused_, const struct tree_path *path)
 {
-	const struct load_balancer *lb = path->levels[0].object;
 	const struct pool *pool = tree_ancestor(path, TREE_POOL);
-	const struct listener *listener = tree_ancestor(path, TREE_LISTENER);
-	const struct member *member;
-	int r = 0;
 
-	switch (tree_kind_of(path)) {
-	case TREE_LOAD_BALANCER:
-		return put_load_balancer(resource, scene, lb);
-	case TREE_LISTENER:
-		return full ? 0 : put_reference(resource, "loadbalancers", lb->id);
-	case TREE_POOL:
-		r = put_listeners(resource, lb, pool->id);
-		return r < 0 || full ? r : put_reference(resource, "loadbalancers", lb->id);
-	case TREE_MEMBER:
-		member = tree_object(path);
-		json_object_del(resource, "request_sriov");
-		return put(resource, "vnic_type", json_string(member->request_sriov ? "direct" : "normal"));
-	case TREE_HEALTH_MONITOR:
-		return full ? 0 : put_reference(resource, "pools", pool->id);
-	case TREE_L7POLICY:
-		return put(resource, "listener_id", json_string(listener->id));
-	default:
-		return 0;
-	}
+	return reference(pool->id);
 }
 
-/* project_id and its older name (octavia/api/common/types.py, BaseMeta). */
-static int put_project(json_t *resource, const struct load_balancer *lb)
+static json_t *make_listener_id(const struct scene *scene _unused_, const struct tree_path *path)
 {
-	int r;
+	const struct listener *listener = tree_ancestor(path, TREE_LISTENER);
 
-	r = put(resource, "project_id", lb->project_id ? json_string(lb->project_id) : json_null());
-	return r < 0 ? r : put(resource, "tenant_id", lb->project_id ? json_string(lb->project_id) : json_null());
+	return json_string(listener->id);
+}
+
+/* In the order in which they are shown. project_id has an older name (octavia/api/common/types.py, BaseMeta). */
+static const struct {
+	const char *name;
+	unsigned kinds; /* bits: whose */
+	bool upwards;   /* it names what it belongs to: not in a whole tree, which shows that */
+	json_t *(*make)(const struct scene *scene, const struct tree_path *path); /* NULL: it is not shown */
+} rows[] = {
+	{"project_id", ~0U, false, make_project_id},
+	{"tenant_id", ~0U, false, make_project_id},
+	{"provisioning_status", ~0U, false, make_provisioning_status},
+	{"operating_status", ~0U, false, make_operating_status},
+	{"vip_address", 1U << TREE_LOAD_BALANCER, false, make_vip_address},
+	{"vip_vnic_type", 1U << TREE_LOAD_BALANCER, false, make_vip_vnic_type},
+	{"created_at", 1U << TREE_LOAD_BALANCER, false, make_created_at},
+	{"updated_at", 1U << TREE_LOAD_BALANCER, false, make_updated_at},
+	{"revision", 1U << TREE_LOAD_BALANCER, false, make_revision},
+	{"trouble", 1U << TREE_LOAD_BALANCER, false, make_trouble},
+	{"listeners", 1U << TREE_POOL, false, make_listeners},
+	{"loadbalancers", 1U << TREE_LISTENER | 1U << TREE_POOL, true, make_load_balancers},
+	{"request_sriov", 1U << TREE_MEMBER, false, NULL},
+	{"vnic_type", 1U << TREE_MEMBER, false, make_vnic_type},
+	{"pools", 1U << TREE_HEALTH_MONITOR, true, make_pools},
+	{"listener_id", 1U << TREE_L7POLICY, false, make_listener_id},
+};
+
+static int put_rows(json_t *resource, const struct scene *scene, const struct tree_path *path, bool full)
+{
+	unsigned kind = 1U << tree_kind_of(path);
+
+	for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+		if (!(rows[i].kinds & kind) || (full && rows[i].upwards))
+			continue;
+		if (!rows[i].make)
+			json_object_del(resource, rows[i].name);
+		else if (json_object_set_new(resource, rows[i].name, rows[i].make(scene, path)) < 0)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+int resource_member(const struct scene *scene, const struct tree_path *path, const char *name, json_t **ret)
+{
+	unsigned kind = 1U << tree_kind_of(path);
+
+	for (size_t i = 0; i < ELEMENTSOF(rows); i++)
+		if ((rows[i].kinds & kind) && streq(rows[i].name, name)) {
+			*ret = rows[i].make ? rows[i].make(scene, path) : NULL;
+			return rows[i].make && !*ret ? -ENOMEM : 0;
+		}
+	return object_to_resource_member(tree_kinds[tree_kind_of(path)].type, tree_object(path), name, ret);
 }
 
 static int put_children(json_t *resource, const struct scene *scene, const struct tree_path *path);
 
 int resource_of(const struct scene *scene, const struct tree_path *path, bool full, json_t **ret)
 {
-	const struct load_balancer *lb = path->levels[0].object;
 	json_auto_t *resource = NULL;
-	bool is_lb = path->depth == 0;
 	int r;
 
 	r = object_to_resource(tree_kinds[tree_kind_of(path)].type, tree_object(path), &resource);
 	if (r == 0)
-		r = put_project(resource, lb);
-	if (r == 0)
-		r = put(resource, "provisioning_status", json_string(is_lb && scene->trouble ? "ERROR" : "ACTIVE"));
-	if (r == 0)
-		r = put(resource, "operating_status", json_string(operating_status_name(status_of(scene, path))));
-	if (r == 0)
-		r = put_relatives(resource, scene, path, full);
+		r = put_rows(resource, scene, path, full);
 	if (r == 0 && full)
 		r = put_children(resource, scene, path);
 	if (r < 0)

@@ -4,7 +4,7 @@
 /*
  * The objects of the load-balancing API v2 as clients see them.
  *
- * Source of what each kind shows: octavia/api/v2/types/.
+ * Source of what each kind shows: octavia/api/v2/types/. What is no field of the object model is a row of a table in resources.c.
  */
 
 #include "agent/definition/store.h"
@@ -28,6 +28,9 @@ extern const struct collection collections[];
 
 /* The one that the route of a request serves. */
 const struct collection *collection_of(const struct request *request);
+/* "/…/{parent}/members/{member}": the parent and the object; "/…/{object}": the object, and NULL for the parent. */
+const char *collection_parent_id(const struct collection *collection, const struct request *request);
+const char *collection_object_id(const struct collection *collection, const struct request *request);
 
 enum { SNAPSHOT_MAX_AGE_MS = 1000 }; /* a status is at most this old; many readers share one look at HAProxy */
 
@@ -58,3 +61,5 @@ int scene_look_at(const struct request *request, enum plan_action action, const 
 /* The resource of an object of the scene's tree. "full": its children are whole, too, as in the reply to a POST of a whole load
  * balancer. A new reference; -ENOMEM. */
 int resource_of(const struct scene *scene, const struct tree_path *path, bool full, json_t **ret);
+/* One member of that, not "full": a new reference; NULL: it has none of that name. -ENOMEM. */
+int resource_member(const struct scene *scene, const struct tree_path *path, const char *name, json_t **ret);

@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 
+#include "agent/base/json_write.h"
 #include "agent/base/text.h"
 #include "agent/targets.h"
 
@@ -52,7 +53,7 @@ int lbaas_get_revision(const struct request *request, struct response *response,
 {
 	_cleanup_stored_ struct stored_definition stored = STORED_DEFINITION_INIT;
 	_cleanup_found_ struct found_load_balancer found = {0};
-	json_t *document;
+	_cleanup_text_ struct text text = TEXT_INIT;
 	int64_t revision;
 	int r;
 
@@ -64,14 +65,14 @@ int lbaas_get_revision(const struct request *request, struct response *response,
 	r = store_read_revision(found.instance->dir_fd, found.instance->id, revision, &stored, err);
 	if (r < 0)
 		return r;
-	if (definition_to_json(stored.lb, DEFINITION_SHOWN, &document) < 0)
+	text_append_char(&text, '{');
+	definition_append(stored.lb, DEFINITION_SHOWN, &text);
+	text_printf(&text, ",\"revision\":%lld,\"updated_at\":", (long long)revision);
+	json_write_string(&text, stored.updated_at);
+	text_append_char(&text, '}');
+	if (response_set_text(response, 200, "application/json", &text) < 0)
 		return error_set_errno(err, -ENOMEM, "definition");
-	if (json_object_set_new(document, "revision", json_integer(revision)) < 0 ||
-		json_object_set_new(document, "updated_at", json_string(stored.updated_at)) < 0) {
-		json_decref(document);
-		return error_set_errno(err, -ENOMEM, "definition");
-	}
-	return response_set_json(response, 200, document);
+	return 0;
 }
 
 /* {"revision": 7}; *ret is 0 for nothing or {}. */

@@ -19,6 +19,7 @@
 #include "agent/definition/model.h"
 #include "agent/render/haproxy.h"
 #include "tests/unit/documents.h"
+#include "tests/unit/quotes.h"
 
 static const struct definition_defaults defaults = {1, 1, 1, 1, NULL};
 
@@ -27,7 +28,7 @@ struct count {
 	size_t equal, different, labels;
 };
 
-/* What is written straight into a text is what the tree would be dumped as. */
+/* What is written straight into a text is what jansson would write. */
 static void check_text(const struct load_balancer *lb, const json_t *document)
 {
 	_cleanup_free_ char *written = NULL, *dumped = json_dumps(document, JSON_COMPACT);
@@ -74,14 +75,13 @@ static void compare_rendered(const struct load_balancer *lb, const struct load_b
 static void compare(const struct load_balancer *lb, const json_t *document, struct count *count)
 {
 	_cleanup_load_balancer_ struct load_balancer *other = NULL;
-	json_auto_t *a = NULL, *b = NULL;
+	json_auto_t *a = document_of(lb, DEFINITION_WHOLE), *b = NULL;
 	_cleanup_error_ struct error err = ERROR_INIT;
 	bool same;
 
 	if (definition_parse_json(lb->id, document, &defaults, &other, &err) < 0)
 		return;
-	assert_int_equal(definition_to_json(lb, DEFINITION_WHOLE, &a), 0);
-	assert_int_equal(definition_to_json(other, DEFINITION_WHOLE, &b), 0);
+	b = document_of(other, DEFINITION_WHOLE);
 	check_text(other, b);
 	same = json_equal(a, b);
 	compare_rendered(lb, other, count);
@@ -175,7 +175,7 @@ static void check_case(int cases_fd, const char *name, struct count *count)
 	assert_int_equal(fileio_read(cases_fd, name, 1 << 24, &text, &length), 0);
 	if (definition_parse(LB_ID, text, length, &defaults, &lb, &err) < 0)
 		fail_msg("%s: %s", name, error_message(&err));
-	assert_int_equal(definition_to_json(lb, DEFINITION_WHOLE, &document), 0);
+	document = document_of(lb, DEFINITION_WHOLE);
 	compare(lb, document, count);
 	change_each(lb, document, document, count);
 }

@@ -23,6 +23,7 @@
 #include "agent/instance/internal.h"
 #include "tests/unit/instance_fixture.h"
 #include "tests/unit/pki.h"
+#include "tests/unit/quotes.h"
 
 #define MEMBER_3 "eeeeeeee-0000-4000-8000-000000000003"
 #define MEMBER(id, more) "{'id':'" id "','address':'127.0.0.1','protocol_port':%d" more "}"
@@ -630,11 +631,9 @@ struct changer {
 static int add_member(void *userdata, struct load_balancer *before, struct load_balancer **ret, struct error *err)
 {
 	const struct changer *changer = userdata;
-	json_auto_t *document = NULL;
+	json_auto_t *document = document_of(before, DEFINITION_WHOLE);
 	json_t *member;
 
-	if (definition_to_json(before, DEFINITION_WHOLE, &document) < 0)
-		return error_set_errno(err, -ENOMEM, "definition");
 	member = json_pack("{s:s+, s:s, s:i, s:i}", "id", "eeeeeeee-0000-4000-8000-0000000001",
 		(char[]){(char)('0' + changer->number / 10), (char)('0' + changer->number % 10), '\0'}, "address",
 		changer->number == 3 ? "nowhere" : "127.0.0.1", "protocol_port", 1000 + changer->number, "weight", 1);
@@ -757,11 +756,9 @@ static void test_burst(void **state)
 static int change_by_turns(void *userdata, struct load_balancer *before, struct load_balancer **ret, struct error *err)
 {
 	const struct changer *changer = userdata;
-	json_auto_t *document = NULL;
+	json_auto_t *document = document_of(before, DEFINITION_WHOLE);
 	json_t *pool, *member;
 
-	if (definition_to_json(before, DEFINITION_WHOLE, &document) < 0)
-		return error_set_errno(err, -ENOMEM, "definition");
 	pool = json_array_get(json_object_get(json_object_get(document, "loadbalancer"), "pools"), 0);
 	member = json_array_get(json_object_get(pool, "members"), 0);
 	if (changer->number % 3 == 0)

@@ -93,6 +93,23 @@ static void test_integers(void **state)
 	}
 }
 
+static void test_trees(void **state)
+{
+	_cleanup_text_ struct text text = TEXT_INIT;
+	json_t *json = json_pack("{s:[f,i,s,n,b], s:{}}", "a", 1.1, 5, "\xc3\xa4\"", 1, "b");
+
+	(void)state;
+	assert_non_null(json);
+	text_append(&text, "x=");
+	json_write(&text, json);
+	json_write(&text, json_object_get(json, "b"));
+	json_decref(json);
+	assert_string_equal(text_peek(&text), "x={\"a\":[1.1,5,\"\xc3\xa4\\\"\",null,true],\"b\":{}}{}");
+	assert_false(text.failed);
+	json_write(&text, NULL);
+	assert_true(text.failed);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -100,6 +117,7 @@ int main(void)
 		cmocka_unit_test(test_every_character),
 		cmocka_unit_test(test_no_utf8),
 		cmocka_unit_test(test_integers),
+		cmocka_unit_test(test_trees),
 	};
 
 	return cmocka_run_group_tests_name("json_write", tests, NULL, NULL);

@@ -204,6 +204,24 @@ static void test_pages(void **state _unused_)
 	assert_names("admin_state_up=true&limit=1&marker=" ID(3), "bravo");
 }
 
+/* Pages of what filters and several keys leave; forwards and backwards they are the same. */
+static void test_pages_of_filtered(void **state _unused_)
+{
+	assert_names("limit=1&admin_state_up=true", "charlie");
+	assert_names("limit=1&sort=lb_algorithm:desc,name:desc", "charlie");
+	assert_names("limit=2&sort=lb_algorithm:desc,name:desc&marker=" ID(3), "alpha delta");
+	assert_names("limit=2&sort=lb_algorithm:desc,name:desc&marker=" ID(4) "&page_reverse=true", "alpha delta");
+	assert_names("limit=1&sort=lb_algorithm,name&project_id=one&marker=" ID(2) "&page_reverse=true", "bravo");
+	assert_names("limit=2&tags-any=red&sort=name:desc", "bravo alpha");
+	assert_names("limit=2&tags=red&not-tags=blue&sort=name", "alpha");
+	assert_names("limit=1&sort=tls_ciphers:desc,id&marker=" ID(3), "alpha");
+	assert_names("limit=3&sort=tls_ciphers:desc,id:desc&marker=" ID(1), "bravo delta");
+	assert_names("limit=1&name=bravo&name=delta&marker=" ID(2), "bravo");
+	assert_names_of("members", members, "limit=1&pool_id=" ID(8), "");
+	assert_names_of("members", members, "limit=2&sort=protocol_port:desc,weight", "m2 m3");
+	assert_names_of("members", members, "limit=1&protocol_port=80&sort=weight:desc&marker=" ID(2), "m3");
+}
+
 static void test_fields(void **state _unused_)
 {
 	_cleanup_asked_ struct asked asked =
@@ -270,6 +288,12 @@ static void test_links(void **state _unused_)
 	/* The first page, reached from behind, has a next one though it is not full. */
 	assert_links("limit=2&page_reverse=True&marker=" ID(1),
 		"previous " BASE "limit=2&marker=" ID(2) "&page_reverse=True\nnext " BASE "limit=2&marker=" ID(2) "\n");
+	/* The page is full of what the filter leaves. */
+	assert_links("limit=2&project_id=one", "next " BASE "limit=2&project_id=one&marker=" ID(4) "\n");
+	assert_links("limit=3&project_id=one", "");
+	assert_links("limit=1&project_id=one&page_reverse=True&marker=" ID(4),
+		"previous " BASE "limit=1&project_id=one&marker=" ID(3) "&page_reverse=True\n"
+		"next " BASE "limit=1&project_id=one&marker=" ID(3) "\n");
 	assert_links("limit=1&name=alpha&name=b%26c+d&fields=id&fields=name&sort_key=id&sort_dir=desc",
 		"next " BASE "limit=1&sort_key=id&sort_dir=desc&fields=id&fields=name&name=alpha&name=b%26c%20d&marker=" ID(1) "\n");
 }
@@ -375,6 +399,105 @@ static void test_many(void **state _unused_)
 	assert_int_equal(n_pages, 3);
 }
 
+/* A collection that counts what is made of it: the numbers 0 to N - 1, of which the last comes first by its name. */
+struct counted {
+	size_t n, members, objects;
+	size_t fails_at; /* the member that there is no memory for; 0: none */
+};
+
+static int counted_member(const void *userdata, size_t i, const char *name, json_t **ret)
+{
+	struct counted *counted = (void *)userdata;
+
+	if (++counted->members == counted->fails_at)
+		return -ENOMEM;
+	*ret = NULL;
+	if (streq(name, "id"))
+		*ret = json_sprintf("%08zu", i);
+	if (streq(name, "name"))
+		*ret = json_sprintf("%08zu", counted->n - i);
+	if (streq(name, "weight"))
+		*ret = json_integer((json_int_t)(i % 3));
+	return 0;
+}
+
+static int counted_object(const void *userdata, size_t i, json_t **ret)
+{
+	struct counted *counted = (void *)userdata;
+
+	counted->objects++;
+	*ret = json_pack("{s:o}", "id", json_sprintf("%08zu", i));
+	return *ret ? 0 : -ENOMEM;
+}
+
+static int ask_counted(struct counted *counted, const char *query, json_t **ret)
+{
+	_cleanup_request_values_ struct request_values values = REQUEST_VALUES_INIT;
+	struct request request = {.values = &values, .path = "/", .parameters = {ID(9)}};
+	const struct listing_source source = {counted->n, counted_member, counted_object, counted};
+	_cleanup_response_ struct response response = RESPONSE_INIT;
+	_cleanup_error_ struct error err = ERROR_INIT;
+	int r;
+
+	assert_int_equal(request_values_parse_query(&values, query, NULL), 0);
+	r = listing_answer_from(&request, "members", &source, &response, &err);
+	*ret = r == 0 ? load(response.body) : NULL;
+	return r;
+}
+
+/* What no page shows is not made, whatever it is sorted and filtered by. */
+static void test_only_what_is_shown_is_made(void **state _unused_)
+{
+	static const struct {
+		const char *query;
+		size_t first, last, n;
+	} cases[] = {
+		{"limit=10", 0, 9, 10},
+		{"limit=10&marker=00000499", 500, 509, 10},
+		{"limit=10&marker=00000499&page_reverse=true", 489, 498, 10},
+		{"limit=10&sort=name", 4999, 4990, 10},
+		{"limit=10&sort=name&marker=00000010", 9, 0, 10},
+		{"limit=7&sort=weight:desc,name", 4997, 4979, 7},
+		{"limit=7&weight=1&sort=name", 4999, 4981, 7},
+		{"limit=10&sort=weight,id&marker=00004998&page_reverse=true", 4968, 4995, 10},
+		{"limit=4999", 0, 4998, 4999},
+		{"name=00000001", 4999, 4999, 1},
+	};
+
+	for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+		struct counted counted = {.n = 5000};
+		_cleanup_json_ json_t *body = NULL, *list;
+		char first[16], last[16];
+
+		assert_int_equal(ask_counted(&counted, cases[i].query, &body), 0);
+		list = json_incref(json_object_get(body, "members"));
+		assert_int_equal(json_array_size(list), cases[i].n);
+		assert_int_equal(counted.objects, cases[i].n);
+		snprintf(first, sizeof(first), "%08zu", cases[i].first);
+		snprintf(last, sizeof(last), "%08zu", cases[i].last);
+		assert_string_equal(json_string_value(json_object_get(json_array_get(list, 0), "id")), first);
+		assert_string_equal(json_string_value(json_object_get(json_array_get(list, cases[i].n - 1), "id")), last);
+	}
+}
+
+/* Wherever memory runs out, the list is an error and nothing is lost. */
+static void test_no_memory(void **state _unused_)
+{
+	static const char query[] = "limit=3&sort=weight:desc,name&weight=1&tags-any=a,b&not-tags=c&marker=00000007";
+	struct counted counted = {.n = 12};
+	_cleanup_json_ json_t *body = NULL;
+	size_t n;
+
+	assert_int_equal(ask_counted(&counted, query, &body), 0);
+	n = counted.members;
+	for (size_t i = 1; i <= n; i++) {
+		json_t *none;
+
+		counted = (struct counted){.n = 12, .fails_at = i};
+		assert_int_equal(ask_counted(&counted, query, &none), -ENOMEM);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -382,6 +505,7 @@ int main(void)
 		cmocka_unit_test(test_filters),
 		cmocka_unit_test(test_tags),
 		cmocka_unit_test(test_pages),
+		cmocka_unit_test(test_pages_of_filtered),
 		cmocka_unit_test(test_fields),
 		cmocka_unit_test(test_fields_of_one),
 		cmocka_unit_test(test_links),
@@ -389,6 +513,8 @@ int main(void)
 		cmocka_unit_test(test_hosts),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_many),
+		cmocka_unit_test(test_only_what_is_shown_is_made),
+		cmocka_unit_test(test_no_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
