@@ -314,6 +314,29 @@ static void current_first(struct runtime_processes *processes)
 	workers[0] = current;
 }
 
+/*
+ * From 3.1 on a master counts its reloads before it knows what comes of them, and calls every worker old that has lived through
+ * one: after one that failed there are none but old ones (mworker_reload(), mworker_env_to_proc_list()). The newest of them
+ * serves.
+ */
+static void call_serving_one_current(struct runtime_processes *processes)
+{
+	struct runtime_worker *newest = NULL;
+
+	if (processes->failed_reloads == 0)
+		return;
+	for (size_t i = 0; i < processes->n_workers; i++) {
+		struct runtime_worker *worker = &processes->workers[i];
+
+		if (!worker->old)
+			return;
+		if (!newest || worker->reloads < newest->reloads)
+			newest = worker;
+	}
+	if (newest)
+		newest->old = false;
+}
+
 int runtime_parse_processes(const char *reply, struct runtime_processes *ret, struct error *err)
 {
 	struct parser parser = {.section = SECTION_MASTER};
@@ -333,6 +356,7 @@ int runtime_parse_processes(const char *reply, struct runtime_processes *ret, st
 		runtime_processes_done(&parser.result);
 		return r;
 	}
+	call_serving_one_current(&parser.result);
 	current_first(&parser.result);
 	*ret = parser.result;
 	return 0;

@@ -408,6 +408,31 @@ static void test_no_current_worker(void **state)
 	assert_null(runtime_current_worker(&p));
 }
 
+/* HAProxy 3.2 after two reloads that failed, and one before them whose worker still has connections. */
+static void test_after_a_failed_reload(void **state)
+{
+	struct runtime_processes p = {0};
+	const struct runtime_worker *current;
+
+	(void)state;
+	assert_int_equal(
+		runtime_parse_processes(
+			"#<PID> <type> <reloads> <uptime> <version>\n"
+			"5 master 3 [failed: 2] 0d00h00m09s 3.2.0\n"
+			"# workers\n# old workers\n"
+			"7 worker 3 0d00h00m09s 3.2.0\n"
+			"8 worker 2 0d00h00m05s 3.2.0\n",
+			&p, NULL),
+		0);
+	current = runtime_current_worker(&p);
+	assert_non_null(current);
+	assert_int_equal(current->pid, 8);
+	assert_int_equal(current->reloads, 2);
+	assert_int_equal(p.workers[1].pid, 7);
+	assert_true(p.workers[1].old);
+	runtime_processes_done(&p);
+}
+
 static void test_broken_processes(void **state)
 {
 #define HEADER "#<PID> <type> <reloads> <uptime> <version>\n"
@@ -531,6 +556,7 @@ int main(void)
 		cmocka_unit_test(test_processes_2_4),
 		cmocka_unit_test(test_processes_3_2_loading),
 		cmocka_unit_test(test_no_current_worker),
+		cmocka_unit_test(test_after_a_failed_reload),
 		cmocka_unit_test(test_broken_processes),
 		cmocka_unit_test_setup_teardown(test_processes_over_socket, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_processes_with_nul, setup, teardown),
