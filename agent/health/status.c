@@ -72,14 +72,18 @@ enum operating_status status_of_reported_listener(const struct listener_health *
 	return streq(reported->status, "FULL") ? STATUS_DEGRADED : STATUS_ERROR;
 }
 
+/* NULL: nobody checks it. */
+static const struct member_health *reported_member(
+	const struct member *member, const struct pool_health *health, size_t *position)
+{
+	return health && member->admin_state_up ? pool_health_find_member_near(health, member->id, position) : NULL;
+}
+
 static enum operating_status member_status(
 	const struct member *member, const struct pool_health *health, size_t *position)
 {
-	const struct member_health *reported;
+	const struct member_health *reported = reported_member(member, health, position);
 
-	if (!health || !member->admin_state_up)
-		return STATUS_OFFLINE;
-	reported = pool_health_find_member_near(health, member->id, position);
 	return reported ? status_of_reported_member(reported) : STATUS_OFFLINE;
 }
 
@@ -160,6 +164,17 @@ json_t *status_object(const char *id, const char *name, enum operating_status st
 		"provisioning_status", "ACTIVE", "operating_status", operating_status_name(status));
 }
 
+json_t *status_member_object(const char *id, const char *name, const struct member_health *reported)
+{
+	enum operating_status status = reported ? status_of_reported_member(reported) : STATUS_OFFLINE;
+	json_auto_t *object = status_object(id, name, status);
+
+	if (status == STATUS_ERROR && reported->reason[0] &&
+		json_object_set_new(object, "reason", json_string(reported->reason)) < 0)
+		return NULL;
+	return TAKE_PTR(object);
+}
+
 static json_t *members_tree(const struct pool *pool, const struct pool_health *health)
 {
 	_cleanup_(json_decrefp) json_t *list = json_array();
@@ -167,8 +182,8 @@ static json_t *members_tree(const struct pool *pool, const struct pool_health *h
 
 	for (size_t i = 0; i < pool->n_members; i++) {
 		const struct member *member = &pool->members[i];
-		json_t *object = status_object(
-			member->id, member->name, member_status(member, health, &position));
+		json_t *object = status_member_object(
+			member->id, member->name, reported_member(member, health, &position));
 
 		if (json_array_append_new(list, object) < 0 ||
 			json_object_set_new(object, "address", json_string(member->address)) < 0 ||

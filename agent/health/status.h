@@ -44,6 +44,8 @@ enum operating_status status_of_reported_member(const struct member_health *repo
 enum operating_status status_of_reported_listener(const struct listener_health *reported);
 /* What every object of a status tree has. New reference; NULL without memory. */
 json_t *status_object(const char *id, const char *name, enum operating_status status);
+/* The same of a member, with the "reason" of one in error: what HAProxy says of its last check. "reported" may be NULL. */
+json_t *status_member_object(const char *id, const char *name, const struct member_health *reported);
 
 /* The body of GET …/{id}/status: {"statuses": {"loadbalancer": {… "listeners": [… "pools": […
  * "members"]]}}}, with provisioning_status ACTIVE throughout. Pools without a listener are listed

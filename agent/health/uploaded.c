@@ -45,8 +45,7 @@ static json_t *pool_tree(const struct pool_health *pool)
 		return NULL;
 	for (size_t i = 0; i < pool->n_members; i++)
 		if (json_array_append_new(
-			    members, status_object(pool->members[i].id, "",
-					     status_of_reported_member(&pool->members[i]))) < 0)
+			    members, status_member_object(pool->members[i].id, "", &pool->members[i])) < 0)
 			return NULL;
 	tree = status_object(id, "", pool_status(pool));
 	if (json_object_set(tree, "members", members) < 0)

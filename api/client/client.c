@@ -89,6 +89,26 @@ void client_path(char ret[CLIENT_PATH_SIZE], const char *id, const char *below)
 	snprintf(ret, CLIENT_PATH_SIZE, COLLECTION "/%s%s", id, below);
 }
 
+/* What a person can do about HAProxy's and the system's commonest words, or NULL. */
+static const char *advice_on(const char *fault)
+{
+	static const struct {
+		const char *words, *advice;
+	} rows[] = {
+		{"cannot bind socket (Cannot assign requested address)",
+			"Does that machine have the address? (ip address) Without vip_address, default_vip_address is used."},
+		{"cannot bind socket (Address already in use)",
+			"Another program has this port. (ss -ltnp, as root)"},
+		{"cannot bind socket (Permission denied)", "Ports below 1024 take an amphorad that runs as root."},
+		{"No space left on device", "Nothing was changed. Make room on amphorad's machine (df) and try again."},
+	};
+
+	for (size_t i = 0; i < ELEMENTSOF(rows); i++)
+		if (strstr(fault, rows[i].words))
+			return rows[i].advice;
+	return NULL;
+}
+
 /* Octavia's error body; what a proxy in between may send is not shown. */
 static void complain_refused(struct client *client, const struct http_reply *reply)
 {
@@ -102,6 +122,8 @@ static void complain_refused(struct client *client, const struct http_reply *rep
 		*fault ? fault : "the server does not say why");
 	if (*details)
 		text_printf(&message, "\n%s", details);
+	if (advice_on(fault))
+		text_printf(&message, "\n%s", advice_on(fault));
 	say(client, COLOUR_RED, text_peek(&message));
 }
 

@@ -76,6 +76,8 @@ static int add_member(
 		append_number(&detail, "weight ", weight);
 	if (json_is_true(json_object_get(definition, "backup")))
 		append_part(&detail, "backup");
+	if (*view_string(status, "reason"))
+		append_part(&detail, view_string(status, "reason"));
 	return add_row(tree, depth, "member", endpoint.length ? text_peek(&endpoint) : view_string(status, "id"), status,
 		definition, &detail);
 }

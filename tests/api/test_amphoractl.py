@@ -137,6 +137,14 @@ def test_if_match(shop):
     ok(shop.ctl("apply", "--if-match", "1", shop.file))
 
 
+def test_a_vip_that_is_not_here_comes_with_advice(shop):
+    body = json.loads(shop.file.read_text())
+    body["loadbalancer"]["vip_address"] = "192.0.2.1"
+    done = shop.ctl("apply", "-", stdin=json.dumps(body))
+    assert done.returncode == REFUSED and "Cannot assign requested address" in done.stderr, done
+    assert "Does that machine have the address?" in done.stderr, done
+
+
 def test_refusal_names_the_field(shop):
     shop.write(protocol="GOPHER")
     for command in ("apply", "diff"):

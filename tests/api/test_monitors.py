@@ -24,9 +24,12 @@ def watched(agent):
         lb_id = new_id()
         agent.apply(lb_id, document(listener(free_port(), pool_, protocol=protocol)))
 
+        def watched_member():
+            return agent.status(lb_id)["listeners"][0]["pools"][0]["members"][0]
+
         def becomes(status):
-            wait_for(lambda: agent.status(lb_id)["listeners"][0]["pools"][0]["members"][0]["operating_status"]
-                == status, 30, f"the member is {status}")
+            wait_for(lambda: watched_member()["operating_status"] == status, 30, f"the member is {status}")
+            return watched_member()
         return becomes
     return make
 
@@ -36,9 +39,9 @@ def test_tcp(watched, origins):
     becomes = watched(pool([member(origin.port)], protocol="TCP", healthmonitor=monitor("TCP")), "TCP")
     becomes("ONLINE")
     origin.close()
-    becomes("ERROR")
+    assert becomes("ERROR")["reason"] == "L4CON: Connection refused"
     origins("m", kind=TcpOrigin, port=origin.port)
-    becomes("ONLINE")
+    assert "reason" not in becomes("ONLINE")
 
 
 @pytest.mark.parametrize("codes, good, bad", [

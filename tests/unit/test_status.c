@@ -230,6 +230,8 @@ static void test_tree(void **state)
 	json_t *tree = NULL;
 
 	f->member_health[1].status = down;
+	f->member_health[0].reason = "L7OK"; /* told of members in error only */
+	f->member_health[1].reason = "L4CON: Connection refused";
 	f->monitor.admin_state_up = false;
 	assert_int_equal(status_tree(&f->lb, &f->snapshot, &tree), 0);
 	text = json_dumps(tree, JSON_COMPACT);
@@ -244,7 +246,7 @@ static void test_tree(void **state)
 			P1, "", "DEGRADED") ",\"health_monitor\":" OBJECT(M1, "",
 			"OFFLINE") ",\"type\":\"HTTP\"},\"members\":[" OBJECT(M1, "",
 			"ONLINE") ",\"address\":\"192.0.2.1\",\"protocol_port\":80}," OBJECT(M2, "",
-			"ERROR") ",\"address\":\"192.0.2.1\",\"protocol_port\":81}]}]}," OBJECT(L2,
+			"ERROR") ",\"reason\":\"L4CON: Connection refused\",\"address\":\"192.0.2.1\",\"protocol_port\":81}]}]}," OBJECT(L2,
 			"",
 			"ONLINE") ",\"pools\":[]}],"
 				  "\"pools\":[" OBJECT(P2, "", "OFFLINE") ",\"members\":[]}]}}}");
