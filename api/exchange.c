@@ -354,7 +354,8 @@ static enum MHD_Result send_response(struct exchange *exchange, struct response 
 	}
 	pthread_mutex_unlock(&shared->lock);
 	connection_set_deadline(exchange->beside, shared->limits.request_ms);
-	reply = reply_new(response, exchange->request.id, closing);
+	/* What comes after a refusal that did not wait for the body may be that body. */
+	reply = reply_new(response, exchange->request.id, closing || exchange->early);
 	if (!reply)
 		return MHD_NO;
 	exchange->status = response->status;

@@ -2,9 +2,28 @@
 #include "api/framing.h"
 
 #include <stdint.h>
+#include <string.h>
 #include <strings.h>
 
 #include "agent/base/text.h"
+
+/* RFC 9110, section 5.6.2. "Content-Length : 5" is a header of another name to the library, and the length of the body to
+ * others. */
+static bool is_token(const char *name)
+{
+	static const char characters[] =
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!#$%&'*+-.^_`|~";
+
+	return *name && name[strspn(name, characters)] == '\0';
+}
+
+static bool has_control(const char *value)
+{
+	for (const char *c = value; *c; c++)
+		if (((unsigned char)*c < 0x20 && *c != '\t') || *c == 0x7f)
+			return true;
+	return false;
+}
 
 static enum MHD_Result take_header(
 	void *cls, enum MHD_ValueKind kind _unused_, const char *name, const char *value)
@@ -12,6 +31,8 @@ static enum MHD_Result take_header(
 	struct framing *framing = cls;
 
 	value = value ? value : "";
+	framing->malformed |= !is_token(name) || has_control(value);
+	framing->n_hosts += strcasecmp(name, MHD_HTTP_HEADER_HOST) == 0;
 	if (strcasecmp(name, MHD_HTTP_HEADER_CONTENT_LENGTH) == 0) {
 		framing->content_length = value;
 		framing->n_lengths++;
@@ -37,6 +58,11 @@ int framing_judge(const struct framing *framing, long long *ret_length, struct e
 {
 	int64_t length = 0;
 
+	if (framing->malformed)
+		return error_set(err, ERROR_INVALID, NULL,
+			"a header has a name that is none, or a control character");
+	if (framing->n_hosts > 1)
+		return error_set(err, ERROR_INVALID, NULL, "there is more than one Host header");
 	if (framing->n_lengths + framing->n_encodings > 1)
 		return error_set(err, ERROR_INVALID, NULL,
 			"the length of the body is given more than once (Content-Length, "

@@ -361,6 +361,9 @@ static void test_bad_requests(void **state _unused_)
 	static const char *const nowhere[] = {"GET /things/..", "GET /things/%2e%2e",
 		"GET /fast/../fast", "GET /things/a/../../fast", "GET /f%61st", "GET /things%2fa",
 		"GET *"};
+	static const char *const malformed[] = {"Content-Length : 2\r\n\r\n{}",
+		"Transfer-Encoding\t: chunked\r\n\r\n0\r\n\r\n", "X Y: z\r\n\r\n", "X: a\vb\r\n\r\n",
+		"Host: y\r\nContent-Length: 2\r\n\r\n{}"};
 	char *target = malloc(64 * 1024);
 	struct client *client;
 	struct reply reply;
@@ -384,6 +387,18 @@ static void test_bad_requests(void **state _unused_)
 		"close", "more than once");
 	assert_asked(server, "PUT /large", "Transfer-Encoding: gzip\r\n\r\n", 501,
 		"Connection: close", "chunked");
+
+	for (size_t i = 0; i < ELEMENTSOF(malformed); i++)
+		assert_asked(server, "PUT /things/a", malformed[i], 400, "Connection: close", "header");
+	/* What follows is not taken for another request. */
+	client = dial(server, 0);
+	assert_true(say(client, "GET /fast HTTP/1.1\r\nHost: x\r\nContent-Length : 35\r\n\r\n"
+				"GET /fast HTTP/1.1\r\nHost: x\r\n\r\n"));
+	reply = hear(client);
+	assert_reply(&reply, 400, "Connection: close", "header");
+	assert_true(is_closed(client));
+	hang_up(client);
+	assert_asked(server, "GET /fast", "X-Tab: a\tb\r\nX-Text: \xc3\xbc\r\n\r\n", 200, NULL, NULL);
 
 	/* These are the library's own replies. */
 	reply = ask(server, "PUT /large", "Content-Length: 99999999999999999999\r\n\r\n");
