@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/certificate/bundle.h"
 
+#include <gnutls/crypto.h>
 #include <gnutls/pkcs7.h>
 #include <stdarg.h>
 #include <string.h>
@@ -16,6 +17,7 @@ void bundle_done(struct bundle *bundle)
 	gnutls_x509_privkey_deinit(bundle->key);
 	free(bundle->certificates);
 	free(bundle->crls);
+	free(bundle->crl_hashes);
 	*bundle = BUNDLE_INIT;
 }
 
@@ -65,42 +67,62 @@ static int add_certificate(struct bundle *bundle, const gnutls_datum_t *data, gn
 	return 0;
 }
 
-static bool same_crl(gnutls_x509_crl_t a, gnutls_x509_crl_t b)
+/* SHA-256 of the DER form: comparing that form itself would mean to write it anew for each pair of thousands. */
+static int hash_crl(gnutls_x509_crl_t crl, uint8_t ret[BUNDLE_HASH_BYTES])
 {
-	gnutls_datum_t der_a = {0}, der_b = {0};
-	bool same = gnutls_x509_crl_export2(a, GNUTLS_X509_FMT_DER, &der_a) == 0 &&
-		gnutls_x509_crl_export2(b, GNUTLS_X509_FMT_DER, &der_b) == 0 && der_a.size == der_b.size &&
-		memcmp(der_a.data, der_b.data, der_a.size) == 0;
+	gnutls_datum_t der = {0};
+	int r = gnutls_x509_crl_export2(crl, GNUTLS_X509_FMT_DER, &der);
 
-	gnutls_free(der_a.data);
-	gnutls_free(der_b.data);
-	return same;
+	if (r >= 0)
+		r = gnutls_hash_fast(GNUTLS_DIG_SHA256, der.data, der.size, ret);
+	gnutls_free(der.data);
+	return r;
+}
+
+static bool has_hash(const struct bundle *bundle, const uint8_t hash[BUNDLE_HASH_BYTES])
+{
+	for (size_t i = 0; i < bundle->n_crls; i++)
+		if (memcmp(bundle->crl_hashes[i], hash, BUNDLE_HASH_BYTES) == 0)
+			return true;
+	return false;
+}
+
+static int grow_crls(struct bundle *bundle)
+{
+	gnutls_x509_crl_t *crls = reallocarray(bundle->crls, bundle->n_crls + 1, sizeof(*crls));
+	uint8_t(*hashes)[BUNDLE_HASH_BYTES];
+
+	if (!crls)
+		return -ENOMEM;
+	bundle->crls = crls;
+	hashes = reallocarray(bundle->crl_hashes, bundle->n_crls + 1, sizeof(*hashes));
+	if (!hashes)
+		return -ENOMEM;
+	bundle->crl_hashes = hashes;
+	return 0;
 }
 
 static int add_crl(struct bundle *bundle, const gnutls_datum_t *data, gnutls_x509_crt_fmt_t format, size_t line,
 	struct error *err)
 {
-	gnutls_x509_crl_t *grown, crl;
+	uint8_t *hash;
+	gnutls_x509_crl_t crl;
 	int r;
 
-	grown = reallocarray(bundle->crls, bundle->n_crls + 1, sizeof(*grown));
-	if (!grown)
+	if (grow_crls(bundle) < 0)
 		return error_set_errno(err, -ENOMEM, "CRL");
-	bundle->crls = grown;
+	hash = bundle->crl_hashes[bundle->n_crls];
 	r = gnutls_x509_crl_init(&crl);
 	if (r < 0)
 		return bundle_refuse(err, r, "CRL");
 	r = gnutls_x509_crl_import(crl, data, format);
-	if (r < 0) {
+	if (r >= 0)
+		r = hash_crl(crl, hash);
+	if (r < 0 || has_hash(bundle, hash)) {
 		gnutls_x509_crl_deinit(crl);
-		return bundle_refuse(err, r, "the CRL in line %zu cannot be read", line);
+		return r < 0 ? bundle_refuse(err, r, "the CRL in line %zu cannot be read", line) : 0;
 	}
-	for (size_t i = 0; i < bundle->n_crls; i++)
-		if (same_crl(bundle->crls[i], crl)) {
-			gnutls_x509_crl_deinit(crl);
-			return 0;
-		}
-	grown[bundle->n_crls++] = crl;
+	bundle->crls[bundle->n_crls++] = crl;
 	return 0;
 }
 

@@ -13,6 +13,7 @@
 #include "agent/certificate/store.h"
 
 enum {
+	BUNDLE_HASH_BYTES = 32,
 	BUNDLE_CHAIN_MAX = 10,      /* certificates that go with a key; OpenSSL's clients look at no more by default */
 	BUNDLE_RSA_BITS_MIN = 2048, /* NIST SP 800-57, part 1, 5.6.1.1: 112 bits of security */
 	BUNDLE_RSA_BITS_MAX = 16384, /* OPENSSL_RSA_MAX_MODULUS_BITS */
@@ -30,6 +31,7 @@ struct bundle {
 	gnutls_x509_privkey_t key; /* NULL: none */
 	size_t key_line;
 	gnutls_x509_crl_t *crls;
+	uint8_t (*crl_hashes)[BUNDLE_HASH_BYTES]; /* by which one that is there twice is known */
 	size_t n_crls;
 };
 
