@@ -11,7 +11,7 @@
 #include "agent/supervisor/supervisor.h"
 
 enum {
-	PATIENCE_MS = 120 * 1000, /* for an emulated processor */
+	PATIENCE_MS = 300 * 1000, /* for an emulated processor of a busy machine */
 	EVENTS_MAX = 64,
 };
 

@@ -6,7 +6,7 @@
 
 readonly SOCKET=/run/amphorad/amphorad.sock
 readonly BASE=/var/lib/octavia
-readonly PATIENCE_S=90 # for an emulated processor
+readonly PATIENCE_S=300 # for an emulated processor of a busy machine
 
 work=$(mktemp -d)
 failed=0

@@ -39,7 +39,7 @@ class Amphora(TlsDoor):
         self.pair = self.pki.server_ca.issue(self.amphora_id)
 
     def serial(self):
-        connection = self.connect(timeout=20)
+        connection = self.connect()
         try:
             return connection.serial
         finally:
@@ -104,7 +104,7 @@ class Cases:
         self.image = pathlib.Path(image)
         self.folder = pathlib.Path(folder)
         # Emulated on a machine that has other work, too.
-        self.patience = (300 if accel == "tcg" else 60) * int(os.environ.get("AMPHORAD_TIME_FACTOR") or 1)
+        self.patience = (900 if accel == "tcg" else 180) * int(os.environ.get("AMPHORAD_TIME_FACTOR") or 1)
         self.amp = Amphora(free_port())
         self.ports = {"api": self.amp.port, "tcp": free_port(), "udp": free_udp_port()}
         self.heartbeats = Heartbeats()
@@ -124,7 +124,8 @@ class Cases:
         self.controller.set("health_manager", controller_ip_port_list=[f"10.0.2.2:{self.heartbeats.port}"])
         self.controller.set("haproxy_amphora", bind_host="::", bind_port=9443)
         self.agent_conf = self.controller.agent_config()
-        self.controller.set("haproxy_amphora", bind_port=self.amp.port)
+        self.controller.set("haproxy_amphora", bind_port=self.amp.port, rest_request_conn_timeout=60,
+            rest_request_read_timeout=self.patience)
         user_data = user_data_jinja_cfg.UserDataJinjaCfg().build_user_data_config({
             "/etc/octavia/amphora-agent.conf": self.agent_conf})
         files = {"0000": (self.amp.server_cert, self.amp.pair.pem),
@@ -145,15 +146,15 @@ class Cases:
     def wait_api(self):
         def answers():
             self.machine.running()
-            return self.amp.rest("GET", "/", timeout=10).status == 200
+            return self.amp.rest("GET", "/", timeout=30).status == 200
         wait_for(answers, self.patience, "GET / is answered", 0.2)
         return time.monotonic() - self.machine.began
 
-    def get(self, timeout=20):
+    def get(self, timeout=60):
         with urllib.request.urlopen(f"http://127.0.0.1:{self.ports['tcp']}/", timeout=timeout) as reply:
             return reply.read().decode()
 
-    def ask(self, text, timeout=2):
+    def ask(self, text, timeout=60):
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
             client.settimeout(timeout)
             client.connect(("127.0.0.1", self.ports["udp"]))
@@ -162,7 +163,7 @@ class Cases:
 
     def serves(self):
         wait_for(lambda: self.get() == "member", self.patience, "HTTP is served", 0.2)
-        wait_for(lambda: self.ask("x") == "member: x", self.patience, "UDP is served", 0.2)
+        wait_for(lambda: self.ask("x", 5) == "member: x", self.patience, "UDP is served", 0.2)
 
     def property(self, unit, name):
         return self.machine.run(f"systemctl show --value -p {name} {unit}")
@@ -372,9 +373,10 @@ def show(cases):
     """What the machine says, when something failed."""
     try:
         if cases.machine.process is not None:
-            cases.machine.door.wire.socket.settimeout(30)
+            cases.machine.door.wire.socket.settimeout(120)
             print(cases.machine.run("journalctl -b --no-pager -o short-monotonic -p notice | tail -n 60; "
-                "journalctl -b --no-pager -o short-monotonic -u amphorad -u 'amphora-*' | tail -n 80", check=False))
+                "journalctl -b --no-pager -o short-monotonic -u amphorad -u 'amphora-*' -u 'octavia-*' | tail -n 100; "
+                f"tail -n 40 {BASE}/vrrp/*.log", check=False))
     except (OSError, AttributeError):
         pass
     print((cases.folder / "qemu.log").read_text())

@@ -60,7 +60,8 @@ class Machine:
         self.began = time.monotonic()
         with open(self.folder / "qemu.log", "ab") as log:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        self.control = wait_for(lambda: self.running() and Control(self.folder / "qmp", 30), 20, "QEMU listens")
+        self.control = wait_for(lambda: self.running() and Control(self.folder / "qmp", self.patience), self.patience,
+            "QEMU listens")
         self.door = Door(self.folder / "door", self.patience)
 
     def running(self):

@@ -17,12 +17,12 @@
 # MACHINE_PACKAGES     more packages
 # MACHINE_SUITE, MACHINE_MIRROR     Debian release (bookworm), mirror (apt's)
 # MACHINE_ACCEL        QEMU's accelerator (tcg: works everywhere; a boot takes about half a minute)
-# MACHINE_TIMEOUT_S    default 900
+# MACHINE_TIMEOUT_S    default 1800
 
 MACHINE_DIR=${MACHINE_DIR:-${TMPDIR:-/tmp}/amphorad-vm}
 MACHINE_SUITE=${MACHINE_SUITE:-bookworm}
 MACHINE_ACCEL=${MACHINE_ACCEL:-tcg}
-MACHINE_TIMEOUT_S=${MACHINE_TIMEOUT_S:-900}
+MACHINE_TIMEOUT_S=${MACHINE_TIMEOUT_S:-1800}
 readonly MACHINE_BASE="systemd-sysv dbus udev linux-image-cloud-amd64 initramfs-tools zstd haproxy
 	libmicrohttpd12 libjansson4 libsystemd0 libgnutls30 libinih1 libnl-3-200 libnl-genl-3-200 libnl-route-3-200 zlib1g
 	libcurl3-gnutls libyaml-0-2"
@@ -101,13 +101,16 @@ machine_packages()
 
 machine_root()
 {
-	local packages key root new
+	local packages key root new lock
 
 	packages=$(echo $MACHINE_BASE ${MACHINE_PACKAGES-} | tr ' ' ,)
 	key=$({ echo "$packages $MACHINE_SUITE"; cat "${BASH_SOURCE[0]}"; } | sha256sum | cut -c1-16)
 	root=$MACHINE_DIR/$MACHINE_SUITE-$key
+	mkdir -p "$MACHINE_DIR"
+	# Tests that run at the same time want the same.
+	exec {lock}>"$MACHINE_DIR/root.lock"
+	flock "$lock"
 	if [[ ! -d $root ]]; then
-		mkdir -p "$MACHINE_DIR"
 		new=$(mktemp -d "$MACHINE_DIR/new-XXXXXX")
 		machine_write_runner "$new"
 		machine_say "making a root file system (about a minute, once; log: $new/log)"
