@@ -15,7 +15,7 @@ from control_plane import ControlPlane  # noqa: E402
 from hosts import Client, Member  # noqa: E402
 from shop import Plain, Shop  # noqa: E402
 
-LIMIT_S = 300
+LIMIT_S = 600
 IMAGE = os.environ.get("AMPHORAD_IMAGE")
 ALL = bool(os.environ.get("AMPHORAD_OCTAVIA_ALL"))
 
@@ -23,10 +23,12 @@ ALL = bool(os.environ.get("AMPHORAD_OCTAVIA_ALL"))
 def pytest_configure(config):
     config.addinivalue_line("markers", "feature(*names): rows of the matrix in docs/octavia.md that the case stands for")
     config.addinivalue_line("markers", "long: takes long; only with --all")
+    config.addinivalue_line("markers", "last: after all others, for what needs the time that they take")
     config.addinivalue_line("markers", "image: boots virtual machines; only with --image, and nothing else then")
 
 
 def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: item.get_closest_marker("last") is not None)
     for item in items:
         if not ALL and item.get_closest_marker("long"):
             item.add_marker(pytest.mark.skip(reason="takes long: ./bootstrap check-octavia --all"))
@@ -40,6 +42,8 @@ def pytest_collection_modifyitems(items):
 def pytest_runtest_makereport(item, call):
     report = (yield).get_result()
     setattr(item, f"report_{report.when}", report)
+    if report.failed and "control_plane" in known:
+        report.sections += known["control_plane"].witnesses()
     for marker in item.iter_markers("feature"):
         for name in marker.args:
             results.setdefault(name, []).append((report.when, report.outcome, _reason(report)))
@@ -79,7 +83,7 @@ known = {}
 def pytest_runtest_protocol(item):
     """A test that hangs fails in time to show what it saw."""
     def expired(*unused):
-        raise TimeoutError(f"the test took more than {LIMIT_S} s")
+        pytest.fail(f"the test took more than {LIMIT_S} s")  # no Exception: nobody takes it for a condition that is not true yet
     signal.signal(signal.SIGALRM, expired)
     signal.alarm(LIMIT_S * int(os.environ.get("AMPHORAD_TIME_FACTOR", "1")))
     yield
@@ -93,20 +97,15 @@ def pytest_runtest_protocol(item):
 def running_control_plane():
     control_plane = ControlPlane()
     try:
-        known["version"] = control_plane.version
+        known.update(control_plane=control_plane, version=control_plane.version)
         yield control_plane.start()
     finally:
         control_plane.stop()
 
 
 @pytest.fixture
-def control_plane(running_control_plane, request):
-    yield running_control_plane
-    if any(getattr(getattr(request.node, f"report_{when}", None), "failed", False) for when in ("setup", "call")):
-        print("--- the agents said\n" + running_control_plane.console()[-8000:])
-        for name in ("worker", "health-manager"):
-            lines = running_control_plane.log(name).read_text(errors="replace").splitlines()
-            print(f"--- octavia-{name} said", *[line for line in lines if " ERROR " in line and "glue" not in line][-30:], sep="\n")
+def control_plane(running_control_plane):
+    return running_control_plane
 
 
 @pytest.fixture(scope="session")
@@ -167,10 +166,10 @@ def running_plain(running_control_plane, farm):
 def plain(running_plain, control_plane):
     """A load balancer with one TCP listener and two members that may be stopped, for what is done to it; it is well before
     and after."""
-    running_plain.wait_online(60)
+    running_plain.wait_online()
     yield running_plain
     for server in running_plain.servers.values():
         if server.server is None:
             server.start()
     running_plain.settle()
-    running_plain.wait_online(60)
+    running_plain.wait_online()

@@ -10,11 +10,14 @@ import ssl
 import struct
 import subprocess
 import threading
+import time
 import urllib.parse
 
 import cloud
 from netns import IP, Namespace
 
+# For an answer of a machine that has other work, too.
+ANSWER_S = 30
 V2_SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 
 
@@ -56,10 +59,10 @@ class Client(Host):
     def __init__(self, *addresses):
         super().__init__("vip", *addresses)
 
-    def connect(self, address, port, source=None, timeout=5):
+    def connect(self, address, port, source=None, timeout=ANSWER_S):
         return self.namespace.inside(socket.create_connection, (address, port), timeout, source and (source, 0))
 
-    def request(self, url, source=None, sni=None, timeout=5):
+    def request(self, url, source=None, sni=None, timeout=ANSWER_S):
         """One request on a connection of its own; the reply, with the server's certificate in "certificate" (DER)."""
         parts = urllib.parse.urlsplit(url)
         host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
@@ -89,18 +92,18 @@ class Client(Host):
 class Traffic:
     """Requests one after the other in a thread, from entering to leaving; none may fail."""
 
-    def __init__(self, client, url):
-        self.client, self.url, self.count, self.failures = client, url, 0, []
+    def __init__(self, client, url, pause=0.05):
+        self.client, self.url, self.pause, self.count, self.failures = client, url, pause, 0, []
         self.ended = threading.Event()
         self.thread = threading.Thread(target=self._run, daemon=True)
 
     def _run(self):
-        while not self.ended.wait(0.05):
+        while not self.ended.wait(self.pause):
             try:
                 self.client.get(self.url)
                 self.count += 1
             except (OSError, AssertionError, http.client.HTTPException) as error:
-                self.failures.append(repr(error))
+                self.failures.append(f"{time.strftime('%T')} {error!r}")
 
     def __enter__(self):
         self.thread.start()
@@ -142,7 +145,8 @@ class Server:
 
         class Handler(socketserver.BaseRequestHandler):
             def handle(self):
-                self.request.settimeout(10)
+                # A client may hold its request back over restarts and updates of whatever is between.
+                self.request.settimeout(600)
                 if this.context:
                     self.request = this.context.wrap_socket(self.request, server_side=True)
                 with self.request.makefile("rb") as stream, self.request:

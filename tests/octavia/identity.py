@@ -9,7 +9,7 @@ import threading
 import urllib.parse
 
 import cloud
-from control_plane import API_PORT, PROJECT
+from control_plane import API_PORT, PATIENCE_S, PROJECT
 
 PORT = 5000
 ME = f"http://127.0.0.1:{PORT}"
@@ -68,7 +68,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         return self.answer(404, {"error": {"code": 404, "message": self.path}})
 
     def forward(self, url, body):
-        connection = http.client.HTTPConnection("127.0.0.1", API_PORT, timeout=60)
+        connection = http.client.HTTPConnection("127.0.0.1", API_PORT, timeout=2 * PATIENCE_S)
         path = url.path.removeprefix("/load-balancer") or "/"
         connection.request(self.command, f"{path}?{url.query}" if url.query else path, body or None,
             {"Content-Type": "application/json", "X-Project-Id": PROJECT})

@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import socket
@@ -15,6 +16,9 @@ import cloud
 from netns import inside
 from processes import alive, command_line, kill, parent_of, wait_for
 from qemu import Control, Door
+
+# For what has to come true: long enough for a machine that has other work, too. Nothing takes longer because of it.
+PATIENCE_S = 900 if cloud.IMAGE else 90
 
 
 def _children():
@@ -65,8 +69,8 @@ class Machine:
 
     def run(self, *command, check=True):
         done = subprocess.run(["nsenter", "-t", str(self.init), "-m", "-n", "-p", *command], stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=30, check=False)
-        assert not check or done.returncode == 0, (command, done.stdout)
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=120, check=False)
+        assert not check or done.returncode == 0, (command, done.stdout, done.stderr)
         return done.stdout
 
     def addresses(self):
@@ -95,7 +99,7 @@ class Machine:
             (self.folder / "environment").write_text("".join(f"export {key}='{value}'\n" for key, value in environment.items()))
         before = self.agent
         kill(before, number)
-        wait_for(lambda: self.agent not in (None, before), 20, "the agent runs again")
+        wait_for(lambda: self.agent not in (None, before), PATIENCE_S, "the agent runs again")
 
     def agent_version(self):
         """Of the program that runs, also when its file is another one by now."""
@@ -117,21 +121,32 @@ class Machine:
     def release_requests(self):
         self.run("nft", "delete table inet held")
 
+    def ask_haproxy(self, load_balancer, command):
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(PATIENCE_S)
+            connection.connect(str(self.path(f"var/lib/octavia/{load_balancer}.sock")))
+            connection.sendall(command.encode() + b"\n")
+            with connection.makefile() as reply:
+                return reply.read()
+
     def running_weight(self, load_balancer, member):
         """What HAProxy says of a member."""
-        with socket.socket(socket.AF_UNIX) as connection:
-            connection.settimeout(5)
-            connection.connect(str(self.path(f"var/lib/octavia/{load_balancer}.sock")))
-            connection.sendall(b"show stat\n")
-            with connection.makefile() as reply:
-                rows = list(csv.DictReader(reply.read().lstrip("# ").strip().splitlines()))
+        rows = list(csv.DictReader(self.ask_haproxy(load_balancer, "show stat").lstrip("# ").strip().splitlines()))
         [weight] = {int(row["weight"]) for row in rows if row["svname"] == member}
         return weight
+
+    def sticking(self, load_balancer):
+        """How many clients each of HAProxy's stick tables knows."""
+        return dict(re.findall(r"(?m)^# table: (\S+),.* used:(\d+)", self.ask_haproxy(load_balancer, "show table")))
+
+    @property
+    def lives(self):
+        return alive(self.server["pid"])
 
     def die(self):
         """Without a word."""
         kill(self.server["pid"])
-        wait_for(lambda: not alive(self.server["pid"]), 10, "the amphora has died")
+        wait_for(lambda: not self.lives, PATIENCE_S, "the amphora has died")
 
     def cut_off(self, state="down"):
         """From the controllers."""

@@ -113,7 +113,7 @@ class Plain(LoadBalancer):
         self.members = {host.name: self.add_member(self.pool, host.address, number) for host in machines}
         self.add("healthmonitor", pool_id=self.pool, **monitor("HTTP", url_path="/health"))
         for one in self.members.values():
-            self.wait_operating(one, "ONLINE", 60)
+            self.wait_operating(one, "ONLINE")
 
     @property
     def door(self):

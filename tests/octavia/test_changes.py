@@ -2,9 +2,12 @@
 """What changes in a load balancer while it lives."""
 
 import collections
+import time
 
 import pytest
 
+from control_plane import said_since
+from machines import PATIENCE_S, Machine
 from processes import wait_for
 
 feature = pytest.mark.feature
@@ -15,7 +18,8 @@ def test_health_reaches_the_api(plain, client):
     """A member that dies is ERROR and gets nothing; what is above it is DEGRADED. It comes back."""
     plain.servers["b"].stop()
     plain.wait_operating(plain.members["b"], "ERROR")
-    wait_for(lambda: {plain.operating()[one] for one in (plain.pool, plain.id)} == {"DEGRADED"}, 10, "the pool is DEGRADED")
+    wait_for(lambda: {plain.operating()[one] for one in (plain.pool, plain.id)} == {"DEGRADED"}, PATIENCE_S,
+        "the pool is DEGRADED")
     assert plain.operating()[plain.members["a"]] == "ONLINE"
     assert set(client.servers(plain.door)) == {"a"}
     plain.servers["a"].stop()
@@ -103,7 +107,7 @@ def test_every_connection_is_counted_once(plain, client):
     added.append(plain.add("listener", protocol="HTTP", protocol_port=82, loadbalancer_id=plain.id))
     client.servers(plain.door, 5)
     client.servers(plain.url(81), 4)
-    wait_for(lambda: plain.counted() == before + 26, 20, "26 connections are counted")
+    wait_for(lambda: plain.counted() == before + 26, PATIENCE_S, "26 connections are counted")
     assert plain.listener_stats(added[0])["total_connections"] == 4
     for one in added:
         plain.remove(f"listeners/{one}")
@@ -112,14 +116,24 @@ def test_every_connection_is_counted_once(plain, client):
 
 
 def settled(lb):
-    """The number of connections when no more are counted."""
-    seen = []
+    """The number of connections when no more are counted: what was counted a moment ago comes with the next heartbeat of its
+    amphora, whenever that is."""
+    amphorae = [one["id"] for one in lb.amphorae if one["status"] == "ALLOCATED" and Machine(one).lives]
+    seen = heard = None
+    since = 0
 
     def still():
-        seen.append(lb.counted())
-        return len(seen) > 5 and len(set(seen[-5:])) == 1
-    wait_for(still, 20, "nothing more is counted", interval=0.5)
-    return seen[-1]
+        nonlocal seen, heard, since
+        updates = collections.Counter(heard(r"Listener (\S+) / Amphora (\S+) stats: ") if heard else ())
+        enough = all(max((n for (_, of), n in updates.items() if of == one), default=0) >= 3 for one in amphorae)
+        now = lb.stats["total_connections"]
+        if now != seen or heard is None:
+            seen, heard, since = now, said_since(lb.control_plane.log("health-manager")), time.monotonic()
+            return False
+        # What a manager that hung has to catch up with is older.
+        return enough and time.monotonic() - since > 2
+    wait_for(still, PATIENCE_S, "nothing more is counted", interval=0.2)
+    return seen
 
 
 @feature("administratively down")

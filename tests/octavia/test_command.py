@@ -8,14 +8,14 @@ import subprocess
 import pytest
 
 import identity
-from control_plane import LoadBalancer
+from control_plane import PATIENCE_S, LoadBalancer
 
 
 def openstack(*lines):
     """All in one process, as typed."""
     with identity.Identity():
         done = subprocess.run(["openstack"], input="\n".join(lines) + "\n", stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            text=True, check=False, timeout=240, env=os.environ | identity.ENVIRONMENT)
+            text=True, check=False, timeout=4 * PATIENCE_S, env=os.environ | identity.ENVIRONMENT)
     return done.stdout
 
 

@@ -7,7 +7,9 @@ import pytest
 
 import pki
 import shop as goods
+from machines import PATIENCE_S
 from processes import wait_for
+from test_changes import settled
 
 feature = pytest.mark.feature
 
@@ -20,7 +22,7 @@ def test_one_request_makes_all(shop):
 
 @feature("operating status")
 def test_everything_is_active_and_online(shop):
-    shop.wait_online(60)
+    shop.wait_online()
     objects = shop.objects()
     names = sorted(value["name"] for value in objects.values() if value.get("name"))
     both = ["tcp", "proxy", "proxyv2", "http", "https", "encrypted", "terminated", "mixed"]
@@ -41,7 +43,7 @@ def test_everything_is_active_and_online(shop):
     pytest.param(True, id="additional_vip", marks=feature("additional VIP"))])
 def door(request, shop, client):
     """(address of the load balancer, address of the client), IPv4 and IPv6."""
-    shop.wait_online(60)
+    shop.wait_online()
     return (shop.additional_vips[0], "fd44::200") if request.param else (shop.vip, client.address)
 
 
@@ -97,7 +99,7 @@ def test_https_ends_here(shop, client, door):
 
 @feature("L7 policies")
 def test_l7_policies(shop, client):
-    shop.wait_online(60)
+    shop.wait_online()
     url = shop.url(goods.HTTP)
     assert client.request(f"{url}/admin/x").status == 403
     assert set(client.servers(f"{url}/other/x", 4)) == {"b"}
@@ -110,7 +112,7 @@ def test_l7_policies(shop, client):
 
 @feature("IPv6 members")
 def test_members_of_both_families(shop, client):
-    shop.wait_online(60)
+    shop.wait_online()
     seen = [client.get(shop.url(goods.MIXED)) for _ in range(4)]
     assert {one["server"] for one in seen} == {"a", "b"}
     assert {":" in one["peer"] for one in seen if one["server"] == "b"} == {True}
@@ -128,7 +130,7 @@ def test_monitors(shop, client, farm, kind):
     name, port, scheme = ILL[kind]
     if kind == "TLS-HELLO" and shop.hello_in_tls:
         name, port, scheme = "a-8445", goods.ENCRYPTED, "http"
-    shop.wait_online(60)
+    shop.wait_online()
     member, server, host = shop.named(name), shop.servers["a", int(name[2:])], farm[0].namespace
     context = server.context
     try:
@@ -143,8 +145,8 @@ def test_monitors(shop, client, farm, kind):
 
         def wrong():
             return {identifier for identifier, status in shop.operating().items() if status == "ERROR"}
-        wait_for(lambda: wrong() == {member}, 30, "the monitor finds what is ill, and nothing else")
-        assert shop.operating()[shop.pool_of(member)] == "DEGRADED"
+        wait_for(lambda: wrong() == {member}, PATIENCE_S, "the monitor finds what is ill, and nothing else")
+        wait_for(lambda: shop.operating()[shop.pool_of(member)] == "DEGRADED", PATIENCE_S, "its pool is DEGRADED")
         assert set(client.servers(shop.url(port, scheme=scheme), 4)) == {"b"}
     finally:
         server.health, server.context = 200, context
@@ -158,7 +160,7 @@ def test_monitors(shop, client, farm, kind):
 @feature("member added, changed and removed")
 def test_a_member_changes_beside_certificates(shop, client):
     """Without a reload, although newer versions of Octavia give HAProxy another TLS cache whenever other memory is free."""
-    shop.wait_online(60)
+    shop.wait_online()
     machine = shop.machine()
     config, processes = machine.path(f"var/lib/octavia/{shop.id}/haproxy.cfg"), machine.processes("haproxy")
     memory = machine.path("run/meminfo")
@@ -180,7 +182,7 @@ def test_a_member_changes_beside_certificates(shop, client):
 
 @feature("statistics")
 def test_each_listener_counts_its_own(shop, client):
-    shop.wait_online(60)
+    shop.wait_online()
     listeners = {one["name"]: one["id"] for one in shop.control_plane.get("/lbaas/listeners")["listeners"]
         if one["id"] in shop.objects()}
     counted = {}
@@ -189,22 +191,19 @@ def test_each_listener_counts_its_own(shop, client):
         counted.update({name: shop.listener_stats(listeners[name]) for name in ("tcp", "http")})
         return counted["tcp"]["total_connections"], counted["http"]["total_connections"]
 
-    # What was asked before this comes in with the next heartbeats.
-    seen = []
-
-    def settled():
-        seen.append(counts())
-        return len(seen) > 4 and len(set(seen[-4:])) == 1
-    wait_for(settled, 20, "nothing moves any more", interval=0.6)
-    before = seen[-1]
+    settled(shop)
+    before = counts()
     bytes_before = counted["http"]["bytes_out"]
     received = 0
     for _ in range(5):
         client.get(shop.url(goods.TCP))
     for _ in range(3):
         received += len(client.request(shop.url(goods.HTTP)).body)
-    wait_for(lambda: counts() == (before[0] + 5, before[1] + 3), 20, "5 and 3 more connections")
-    assert counted["http"]["bytes_out"] - bytes_before >= received
-    assert counted["http"]["active_connections"] == 0
-    assert shop.stats["total_connections"] == sum(shop.listener_stats(one)["total_connections"]
-        for one in listeners.values())
+    wait_for(lambda: counts() == (before[0] + 5, before[1] + 3), PATIENCE_S, "5 and 3 more connections")
+
+    # A heartbeat may come between a connection's beginning and its end.
+    def ended():
+        counts()
+        return counted["http"]["active_connections"] == 0 and counted["http"]["bytes_out"] - bytes_before >= received
+    wait_for(ended, PATIENCE_S, "the connections have ended")
+    assert settled(shop) == sum(shop.listener_stats(one)["total_connections"] for one in listeners.values())

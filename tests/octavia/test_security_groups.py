@@ -7,6 +7,7 @@ import signal
 import pytest
 
 from control_plane import LoadBalancer
+from machines import PATIENCE_S
 from processes import wait_for
 from shop import monitor
 from test_failover import in_charge
@@ -105,7 +106,8 @@ def test_rules_follow_the_listeners(filtered, client):
     machine.restart_agent(signal.SIGKILL)
     assert rules(machine) == [("tcp", 80, outside), ("tcp", 81, None)]
     lb.control_plane.request("PUT", f"{lb.path}/failover")
-    wait_for(lambda: machine.amphora["id"] not in [one["id"] for one in lb.amphorae], 120, "another amphora", interval=0.3)
+    wait_for(lambda: machine.amphora["id"] not in [one["id"] for one in lb.amphorae], 2 * PATIENCE_S, "another amphora",
+        interval=0.3)
     lb.settle()
     machine = lb.machine()
     assert rules(machine) == [("tcp", 80, outside), ("tcp", 81, None)]
@@ -131,7 +133,7 @@ def test_partners_hear_each_other(filtered, client):
     lb = filtered("ACTIVE_STANDBY")
     lb.add("listener", protocol="TCP", protocol_port=80, loadbalancer_id=lb.id, default_pool_id=lb.pool,
         allowed_cidrs=[f"{inside}/32"])
-    lb.wait_online(60)
+    lb.wait_online()
     master, backup = lb.machine("MASTER"), lb.machine("BACKUP")
     for one, other in ((master, backup), (backup, master)):
         assert rules(one) == [("tcp", 80, inside), ("vrrp", None, other.amphora["vrrp_ip"])]

@@ -64,7 +64,7 @@ def state():
 
 def run(*command, check=True):
     done = subprocess.run([str(word) for word in command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, text=True, timeout=30, check=False)
+        stderr=subprocess.STDOUT, text=True, timeout=120, check=False)
     if check and done.returncode:
         raise RuntimeError(f"{' '.join(map(str, command))}: {done.stdout}")
     return done.stdout
