@@ -38,6 +38,12 @@ amphorad_compute = cloud.compute:Compute
 [octavia.network.drivers]
 amphorad_network = cloud.network:Network
 """
+# Where eventlet is installed, oslo.log 5.0.1 (Debian 12) gives logging eventlet's locks, also to programs like these that do not
+# use it and have threads: a thread that waits for such a lock is never woken ("greenlet.error: cannot switch to a different
+# thread"), and the worker hangs. Later versions ask whether eventlet is in use.
+SITECUSTOMIZE = """import oslo_log.log
+oslo_log.log._fix_eventlet_logging = lambda: None
+"""
 
 
 # "glue": cotyledon lists the options, formats of log lines among them.
@@ -68,6 +74,8 @@ class ControlPlane:
         plugin.mkdir(parents=True)
         (plugin / "entry_points.txt").write_text(ENTRY_POINTS)
         (plugin / "METADATA").write_text("Metadata-Version: 2.1\nName: amphorad_cloud\nVersion: 1\n")
+        if not VENV:
+            (plugin.parent / "sitecustomize.py").write_text(SITECUSTOMIZE)
         for name in ("certificates", "lock", "log", "rabbitmq"):
             (FOLDER / name).mkdir()
         self.environment = dict(os.environ, HOME=str(FOLDER / "rabbitmq"), AMPHORAD_INSTALLED=str(INSTALLED),
