@@ -8,38 +8,19 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include <arpa/inet.h>
 #include <fcntl.h>
-#include <netinet/in.h>
-#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 
 #include "agent/base/fileio.h"
 #include "agent/base/log.h"
 #include "agent/base/process.h"
-#include "agent/base/text.h"
-#include "agent/haproxy/runtime.h"
 #include "agent/supervisor/output.h"
-#include "tests/unit/supervised.h"
-
-#define LB_ID "8a562351-f0a5-4e9c-a1d5-6f1c5c0a9d7e"
-
-static const char *find_haproxy(void)
-{
-	static const char *const places[] = {
-		"/usr/sbin/haproxy", "/usr/local/sbin/haproxy", "/usr/bin/haproxy"};
-
-	for (size_t i = 0; i < ELEMENTSOF(places); i++)
-		if (access(places[i], X_OK) == 0)
-			return places[i];
-	return NULL;
-}
+#include "tests/unit/direct_fixture.h"
 
 /* Waits until the master has seen this many reloads. */
 static void wait_reloads(struct fixture *f, unsigned reloads, struct runtime_processes *ret)
@@ -55,65 +36,6 @@ static void wait_reloads(struct fixture *f, unsigned reloads, struct runtime_pro
 		pump(f, 5);
 	}
 	fail_msg("the master never counted %u reloads", reloads);
-}
-
-static uint16_t free_port(void)
-{
-	struct sockaddr_in address = {.sin_family = AF_INET};
-	socklen_t length = sizeof(address);
-	_cleanup_close_ int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	assert_true(fd >= 0);
-	assert_int_equal(bind(fd, (const struct sockaddr *)&address, sizeof(address)), 0);
-	assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &length), 0);
-	return ntohs(address.sin_port);
-}
-
-static void adopt(struct fixture *f)
-{
-	if (!f->supervisor)
-		assert_int_equal(supervisor_direct_new(on_event, f, &f->supervisor, NULL), 0);
-	adopt_unit(f);
-}
-
-static int setup(void **state)
-{
-	const char *base = getenv("TMPDIR");
-	struct fixture *f = calloc(1, sizeof(*f));
-
-	assert_non_null(f);
-	snprintf(f->id, sizeof(f->id), LB_ID);
-	snprintf(f->directory, sizeof(f->directory), "%s/direct-XXXXXX", base ? base : "/tmp");
-	assert_non_null(mkdtemp(f->directory));
-	snprintf(f->haproxy, sizeof(f->haproxy), "%s/haproxy", f->directory);
-	snprintf(f->config, sizeof(f->config), "%s/haproxy.cfg", f->directory);
-	snprintf(f->own_config, sizeof(f->own_config), "%s/own.cfg", f->directory);
-	snprintf(f->socket, sizeof(f->socket), "%s/master.sock", f->directory);
-	snprintf(f->pid_file, sizeof(f->pid_file), "%s/haproxy.pid", f->directory);
-	snprintf(f->log_file, sizeof(f->log_file), "%s/haproxy.log", f->directory);
-	f->spec = spec_of(f, f->haproxy, "peer");
-	f->port = free_port();
-	assert_int_equal(symlink(find_haproxy(), f->haproxy), 0);
-	write_file(f->own_config, "global\n    hard-stop-after 60s\n");
-	write_config(f, "");
-	adopt(f);
-	*state = f;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	struct fixture *f = *state;
-
-	if (!f->unit)
-		adopt(f); /* a test failed half-way: find what it left running */
-	ops(f)->stop(f->unit, 0, NULL);
-	ops(f)->release(f->unit);
-	ops(f)->free(f->supervisor);
-	assert_int_equal(fileio_remove_tree(AT_FDCWD, f->directory), 0);
-	free(f);
-	return 0;
 }
 
 static void test_start(void **state)
@@ -328,158 +250,6 @@ static void test_haproxy_is_missing(void **state)
 	assert_int_equal(f->events[f->n_events - 1].event, SUPERVISOR_RESTARTED);
 }
 
-static void test_release_and_adopt(void **state)
-{
-	struct fixture *f = *state;
-	pid_t worker = start(f), master = ops(f)->pid(f->unit);
-
-	ops(f)->release(TAKE_PTR(f->unit));
-	ops(f)->free(TAKE_PTR(f->supervisor));
-	assert_int_equal(request(f->port), worker);
-
-	adopt(f);
-	assert_int_equal(ops(f)->pid(f->unit), master);
-	assert_int_equal(ops(f)->start(f->unit, NULL), -EALREADY);
-	assert_int_equal(ops(f)->reload(f->unit, NULL), 0);
-	worker = wait_serving(f, worker);
-	assert_int_equal(kill(master, SIGKILL), 0);
-	wait_events(f, 2);
-	wait_serving(f, worker);
-}
-
-static void test_release_cancels_a_restart(void **state)
-{
-	struct fixture *f = *state;
-	int64_t end;
-
-	start(f);
-	assert_int_equal(kill(ops(f)->pid(f->unit), SIGKILL), 0);
-	wait_events(f, 1);
-	ops(f)->release(TAKE_PTR(f->unit));
-	/* Three times the delay that was announced. */
-	end = process_now_ms() + 3 * f->events[0].delay_ms;
-	while (process_now_ms() < end)
-		pump(f, 10);
-	assert_int_equal(f->n_events, 1);
-	assert_int_equal(request(f->port), -1);
-	adopt(f);
-	assert_int_equal(ops(f)->pid(f->unit), 0);
-}
-
-/* In the child HAProxy is a stranger: it cannot be waited for, only watched. Returns the exit
- * status. */
-static int child_adopts(struct fixture *f, pid_t master)
-{
-	int64_t deadline = process_now_ms() + PATIENCE_MS;
-
-	f->supervisor = NULL;
-	f->n_events = 0;
-	if (supervisor_direct_new(on_event, f, &f->supervisor, NULL) < 0 ||
-		ops(f)->adopt(f->supervisor, &f->spec, &f->unit, NULL) < 0)
-		return 10;
-	if (ops(f)->pid(f->unit) != master)
-		return 11;
-	kill(master, SIGKILL);
-	while (f->n_events < 2 && process_now_ms() < deadline)
-		pump(f, 50);
-	if (f->n_events != 2 || f->events[0].event != SUPERVISOR_EXITED ||
-		f->events[1].event != SUPERVISOR_RESTARTED)
-		return 12;
-	while (request(f->port) <= 0 && process_now_ms() < deadline)
-		pump(f, 5);
-	ops(f)->release(f->unit);
-	ops(f)->free(f->supervisor);
-	return 0;
-}
-
-static void test_another_process_adopts(void **state)
-{
-	struct fixture *f = *state;
-	pid_t worker = start(f), master = ops(f)->pid(f->unit), child;
-	int status = 0;
-
-	ops(f)->release(TAKE_PTR(f->unit));
-	ops(f)->free(TAKE_PTR(f->supervisor));
-	child = fork();
-	assert_true(child >= 0);
-	if (child == 0)
-		_exit(child_adopts(f, master));
-	assert_int_equal(waitpid(child, &status, 0), child);
-	assert_true(WIFEXITED(status));
-	assert_int_equal(WEXITSTATUS(status), 0);
-	assert_int_equal(
-		waitpid(master, NULL, 0), master); /* ours, and nobody else could reap it */
-
-	/* And back: now it is a stranger to us. */
-	assert_true(request(f->port) != worker);
-	adopt(f);
-	assert_true(ops(f)->pid(f->unit) > 0);
-	assert_int_not_equal(ops(f)->pid(f->unit), master);
-	assert_int_equal(ops(f)->stop(f->unit, 0, NULL), 0);
-	assert_int_equal(request(f->port), -1);
-}
-
-static void test_pid_files_that_lie(void **state)
-{
-	struct fixture *f = *state;
-	char our_pid[32];
-	const char *const contents[] = {"", "\n", "garbage\n", "-1\n", "0\n", "1\n",
-		"999999999999999999999\n", "2147483647\n", "12 34\n", our_pid};
-	pid_t master;
-
-	snprintf(our_pid, sizeof(our_pid), "%d\n", (int)getpid());
-	for (size_t i = 0; i < ELEMENTSOF(contents); i++) {
-		ops(f)->release(TAKE_PTR(f->unit));
-		write_file(f->pid_file, contents[i]);
-		adopt(f);
-		assert_int_equal(ops(f)->pid(f->unit), 0);
-	}
-
-	/* What runs is found all the same: a second HAProxy beside it would share its ports. */
-	start(f);
-	master = ops(f)->pid(f->unit);
-	for (size_t i = 0; i < ELEMENTSOF(contents); i++) {
-		ops(f)->release(TAKE_PTR(f->unit));
-		write_file(f->pid_file, contents[i]);
-		adopt(f);
-		assert_int_equal(ops(f)->pid(f->unit), master);
-	}
-	ops(f)->release(TAKE_PTR(f->unit));
-	assert_int_equal(unlink(f->pid_file), 0);
-	adopt(f);
-	assert_int_equal(ops(f)->pid(f->unit), master);
-}
-
-/* The number of a worker, or of another load balancer's HAProxy, in the pid file. */
-static void test_pid_file_of_another_haproxy(void **state)
-{
-	struct fixture *f = *state, *other = NULL;
-	void *other_state = NULL;
-	char text[32];
-	pid_t worker, other_worker, master;
-
-	assert_int_equal(setup(&other_state), 0);
-	other = other_state;
-	other_worker = start(other);
-	ops(f)->release(TAKE_PTR(f->unit));
-	snprintf(text, sizeof(text), "%d\n", (int)ops(other)->pid(other->unit));
-	write_file(f->pid_file, text);
-	adopt(f);
-	assert_int_equal(ops(f)->pid(f->unit), 0);
-
-	worker = start(f);
-	master = ops(f)->pid(f->unit);
-	ops(f)->release(TAKE_PTR(f->unit));
-	snprintf(text, sizeof(text), "%d\n", (int)worker);
-	write_file(f->pid_file, text);
-	adopt(f);
-	assert_int_equal(ops(f)->pid(f->unit), master);
-
-	assert_int_equal(ops(f)->stop(f->unit, 0, NULL), 0);
-	assert_int_equal(request(other->port), other_worker);
-	assert_int_equal(teardown(&other_state), 0);
-}
-
 struct stopper {
 	struct fixture *fixture;
 	atomic_bool done;
@@ -566,32 +336,6 @@ static void test_stop_cancels_a_restart(void **state)
 	assert_int_equal(ops(f)->pid(f->unit), 0);
 }
 
-/* An end that another operation is first to see: one process afterwards, and no restart beside it.
- */
-static void test_start_after_unseen_end(void **state)
-{
-	struct fixture *f = *state;
-	_cleanup_close_ int pidfd = -1;
-	struct pollfd poll_fd = {.events = POLLIN};
-	int64_t end;
-	pid_t master;
-
-	start(f);
-	assert_int_equal(process_open(ops(f)->pid(f->unit), &pidfd), 0);
-	assert_int_equal(process_signal(pidfd, SIGKILL), 0);
-	poll_fd.fd = pidfd;
-	assert_int_equal(poll(&poll_fd, 1, PATIENCE_MS), 1);
-	assert_int_equal(ops(f)->reload(f->unit, NULL), -ESRCH);
-	assert_int_equal(ops(f)->start(f->unit, NULL), 0);
-	master = ops(f)->pid(f->unit);
-	end = process_now_ms() + 300;
-	while (process_now_ms() < end)
-		pump(f, 10);
-	assert_int_equal(ops(f)->pid(f->unit), master);
-	assert_int_equal(f->n_events, 0);
-	wait_serving(f, 0);
-}
-
 static void test_bad_specs(void **state)
 {
 	struct fixture *f = *state;
@@ -623,15 +367,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_worker_is_killed, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_backoff, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_haproxy_is_missing, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_release_and_adopt, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_release_cancels_a_restart, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_another_process_adopts, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_pid_files_that_lie, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_pid_file_of_another_haproxy, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_graceful_stop, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_stop_of_one_that_hangs, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_stop_cancels_a_restart, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_start_after_unseen_end, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_bad_specs, setup, teardown),
 	};
 
@@ -640,5 +378,5 @@ int main(void)
 		return 77;
 	}
 	log_set_level(LOG_CRIT); /* the ends that are provoked here are no news */
-	return cmocka_run_group_tests_name("supervisor direct", tests, NULL, NULL);
+	return cmocka_run_group_tests_name("supervisor_direct", tests, NULL, NULL);
 }
