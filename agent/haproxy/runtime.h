@@ -72,6 +72,8 @@ struct runtime_processes {
 	unsigned failed_reloads;        /* since the last good one; 0 where the version does not say
 					   (before 2.5) */
 	bool has_failed_reloads;        /* the version says */
+	bool all_were_old;              /* as the master has it; from 3.1 on, after a reload that failed.
+					   The newest is taken for the current one then */
 	struct runtime_worker *workers; /* current worker first, then the old ones */
 	size_t n_workers;
 };

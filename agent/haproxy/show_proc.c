@@ -316,15 +316,13 @@ static void current_first(struct runtime_processes *processes)
 
 /*
  * From 3.1 on a master counts its reloads before it knows what comes of them, and calls every worker old that has lived through
- * one: after one that failed there are none but old ones (mworker_reload(), mworker_env_to_proc_list()). The newest of them
- * serves.
+ * one (mworker_reload(), mworker_env_to_proc_list()). One that is being loaded stands beside them; where there is none, the
+ * reload failed, and the newest of the old ones serves.
  */
 static void call_serving_one_current(struct runtime_processes *processes)
 {
 	struct runtime_worker *newest = NULL;
 
-	if (processes->failed_reloads == 0)
-		return;
 	for (size_t i = 0; i < processes->n_workers; i++) {
 		struct runtime_worker *worker = &processes->workers[i];
 
@@ -333,8 +331,10 @@ static void call_serving_one_current(struct runtime_processes *processes)
 		if (!newest || worker->reloads < newest->reloads)
 			newest = worker;
 	}
-	if (newest)
-		newest->old = false;
+	if (!newest)
+		return;
+	newest->old = false;
+	processes->all_were_old = true;
 }
 
 int runtime_parse_processes(const char *reply, struct runtime_processes *ret, struct error *err)

@@ -46,6 +46,9 @@ static enum outcome judge(const struct runtime_processes *now, const struct befo
 		*ret_worker = worker->pid;
 		return OUTCOME_SERVING;
 	}
+	/* Not counted where the master itself could not read it ("recovery mode" of 3.1 and later). */
+	if (worker && now->all_were_old && worker->reloads > before->worker_reloads)
+		return OUTCOME_FAILED;
 	if (now->has_failed_reloads)
 		return now->failed_reloads > before->failed_reloads ? OUTCOME_FAILED : OUTCOME_PENDING;
 	return worker && worker->reloads > before->worker_reloads ? OUTCOME_FAILED : OUTCOME_PENDING;

@@ -398,12 +398,11 @@ static void test_no_current_worker(void **state)
 		runtime_parse_processes(
 			"#<PID> <type> <reloads> <uptime> <version>\n"
 			"5 master 0 [failed: 0] 0d00h00m00s 2.6.12\n"
-			"# workers\n# old workers\n"
-			"7 worker 1 0d00h00m00s 2.6.12-a-version-text-that-is-much-too-long\n",
+			"# workers\n# old workers\n",
 			&p, NULL),
 		0);
 	assert_null(runtime_current_worker(&p));
-	assert_int_equal(strlen(p.workers[0].version), sizeof(p.workers[0].version) - 1);
+	assert_false(p.all_were_old);
 	runtime_processes_done(&p);
 	assert_null(runtime_current_worker(&p));
 }
@@ -421,7 +420,7 @@ static void test_after_a_failed_reload(void **state)
 			"5 master 3 [failed: 2] 0d00h00m09s 3.2.0\n"
 			"# workers\n# old workers\n"
 			"7 worker 3 0d00h00m09s 3.2.0\n"
-			"8 worker 2 0d00h00m05s 3.2.0\n",
+			"8 worker 2 0d00h00m05s 3.2.0-a-version-text-that-is-much-too-long\n",
 			&p, NULL),
 		0);
 	current = runtime_current_worker(&p);
@@ -430,6 +429,8 @@ static void test_after_a_failed_reload(void **state)
 	assert_int_equal(current->reloads, 2);
 	assert_int_equal(p.workers[1].pid, 7);
 	assert_true(p.workers[1].old);
+	assert_true(p.all_were_old);
+	assert_int_equal(strlen(p.workers[0].version), sizeof(p.workers[0].version) - 1);
 	runtime_processes_done(&p);
 }
 
