@@ -8,6 +8,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <jansson.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -19,6 +20,8 @@
 #include "agent/base/fileio.h"
 #include "agent/base/lock.h"
 #include "agent/base/process.h"
+#include "agent/base/text.h"
+#include "api/thread.h"
 #include "api/workers.h"
 
 /*
@@ -246,11 +249,45 @@ static void test_hanging(void **state)
 	workers_free(workers);
 }
 
+enum { NESTED = 3000 }; /* more than JSON_PARSER_MAX_DEPTH of jansson */
+
+static void *parse_nested(void *argument)
+{
+	json_t *json = json_loads(argument, 0, NULL);
+
+	json_decref(json);
+	return json;
+}
+
+/* Half of the stack is enough for what recurses deepest, so that other compilers' frames have room. */
+static void test_room_for_nested_documents(void **state _unused_)
+{
+	static const char *const opening[] = {"[", "{\"a\":"};
+	pthread_attr_t attributes;
+
+	assert_int_equal(pthread_attr_init(&attributes), 0);
+	assert_int_equal(pthread_attr_setstacksize(&attributes, THREAD_STACK_BYTES / 2), 0);
+	for (size_t i = 0; i < ELEMENTSOF(opening); i++) {
+		_cleanup_text_ struct text document = TEXT_INIT;
+		void *parsed = &document;
+		pthread_t thread;
+
+		for (int depth = 0; depth < NESTED; depth++)
+			text_append(&document, opening[i]);
+		assert_false(document.failed);
+		assert_int_equal(pthread_create(&thread, &attributes, parse_nested, document.data), 0);
+		assert_int_equal(pthread_join(thread, &parsed), 0);
+		assert_null(parsed);
+	}
+	pthread_attr_destroy(&attributes);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_one_to_begin_with),
 		cmocka_unit_test(test_hanging),
+		cmocka_unit_test(test_room_for_nested_documents),
 		cmocka_unit_test_setup(test_as_many_as_are_busy, set_up),
 		cmocka_unit_test_setup(test_the_queue_is_worked_off, set_up),
 	};
