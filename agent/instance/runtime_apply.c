@@ -17,6 +17,8 @@
 
 enum {
 	DELETE_POLL_MS = 10,
+	SETTLE_MS = 500,    /* that HAProxy may take to make what it has accepted */
+	SETTLE_POLL_MS = 10,
 	POOLS_BY_NAME = 16, /* more than these: one answer about all is less to ask for */
 };
 
@@ -191,21 +193,38 @@ static int ask_for_states(struct runtime_session *session, char *const *pools, c
 }
 
 /* Those of a few pools of hundreds are asked for by name. */
-static int compare_servers(struct instance *instance, struct runtime_session *session, const struct plan *plan,
+static int compare_servers_once(struct instance *instance, struct runtime_session *session, const struct plan *plan,
 	const struct wanted *wanted, struct error *err)
 {
 	char *const *pools = strv_length(plan->pools) > POOLS_BY_NAME ? NULL : plan->pools;
 	_cleanup_free_ char *state = NULL, *difference = NULL;
 	int r;
 
-	if (!plan->pools)
-		return 0;
 	r = ask_for_states(session, pools, &state, err);
 	if (r < 0)
 		return r;
 	r = plan_compare_state(
 		wanted->text, wanted->length, state, pools, instance->leaving, instance->n_leaving, &difference, err);
 	return difference ? error_set(err, ERROR_APPLY, NULL, "read back: %s", difference) : r;
+}
+
+/* From 2.9 on "set server … addr" answers before the address has changed (HAProxy's server_atomic_sync()). */
+static int compare_servers(struct instance *instance, struct runtime_session *session, const struct plan *plan,
+	const struct wanted *wanted, struct error *err)
+{
+	bool settles = haproxy_version_at_least(&instance->settings->version, 2, 9);
+	int64_t deadline = process_now_ms() + SETTLE_MS;
+	int r;
+
+	if (!plan->pools)
+		return 0;
+	for (;;) {
+		r = compare_servers_once(instance, session, plan, wanted, err);
+		if (r != error_code_to_errno(ERROR_APPLY) || !settles || process_now_ms() >= deadline)
+			return r;
+		error_done(err);
+		poll(NULL, 0, SETTLE_POLL_MS);
+	}
 }
 
 int instance_apply_at_runtime(struct instance *instance, const struct plan *plan, const struct wanted *wanted,

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 
@@ -177,13 +178,21 @@ void check_state(const struct haproxy *haproxy, const char *wanted,
 	const struct plan_leaving *leaving, size_t n_leaving)
 {
 	_cleanup_free_ char *state = ask(haproxy, "show servers state"), *difference = NULL;
+	/* From 2.9 on "set server … addr" answers before the address has changed. */
+	int64_t deadline = process_now_ms() + (haproxy_version_at_least(&version, 2, 9) ? STEP_MS : 0);
 	_cleanup_error_ struct error err = ERROR_INIT;
 	struct plan_leaving *found = NULL;
 	size_t n_found = 0;
 	int r;
 
-	r = plan_compare_state(
-		wanted, strlen(wanted), state, NULL, leaving, n_leaving, &difference, &err);
+	while ((r = plan_compare_state(wanted, strlen(wanted), state, NULL, leaving, n_leaving,
+			&difference, &err)) == -EXDEV &&
+		process_now_ms() < deadline) {
+		free(TAKE_PTR(difference));
+		free(state);
+		poll(NULL, 0, 10);
+		state = ask(haproxy, "show servers state");
+	}
 	if (r < 0)
 		fail_msg(
 			"%s\n%s\n%s", difference ? difference : error_message(&err), wanted, state);
