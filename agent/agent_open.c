@@ -121,10 +121,12 @@ int agent_open_supervisor(struct agent *agent, struct error *err)
 	/* Only root may drive systemd's units. */
 	bool systemd = streq(wanted, "systemd") ||
 		(streq(wanted, "auto") && geteuid() == 0 && supervisor_systemd_is_running());
+	int r;
 
 	agent->keepalived_settings.systemd = systemd;
-	return systemd ? supervisor_systemd_new(agent_on_haproxy_event, agent, &agent->supervisor, err)
-		       : supervisor_direct_new(agent_on_haproxy_event, agent, &agent->supervisor, err);
+	r = systemd ? supervisor_systemd_new(agent_on_haproxy_event, agent, &agent->supervisor, err)
+		    : supervisor_direct_new(agent_on_haproxy_event, agent, &agent->supervisor, err);
+	return r < 0 ? error_wrap(err, r, "[amphorad] supervisor = %s", wanted) : 0;
 }
 
 static int open_certificates(struct agent *agent, struct error *err)

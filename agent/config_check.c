@@ -9,6 +9,9 @@
 
 #define AMPHORA_NAMESPACE "amphora-haproxy"
 
+/* With the name of a load balancer's socket behind it, it is what HAProxy can bind (instance.c). */
+enum { MAX_RUN_DIR = 52 };
+
 static bool is_address(const char *value)
 {
 	uint8_t address[16];
@@ -80,6 +83,10 @@ int config_check(struct config *config, struct error *err)
 		if (r < 0)
 			return r;
 	}
+	if (strlen(config->run_dir) > MAX_RUN_DIR)
+		return error_set(err, ERROR_INVALID, NULL,
+			"[amphorad] run_dir must have at most %d bytes, since names of sockets are limited: %s is too long",
+			(int)MAX_RUN_DIR, config->run_dir);
 	if (!is_address(config->default_vip_address))
 		return error_set(err, ERROR_INVALID, NULL,
 			"[amphorad] default_vip_address must be an IPv4 or IPv6 address, not \"%s\"",

@@ -276,8 +276,8 @@ static int bind_tcp(int fd, const struct listen_address *wanted, struct error *e
 	/* A restart must not wait for TIME_WAIT (socket(7)). */
 	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0 ||
 		bind(fd, &address.any, length) < 0)
-		return error_set_errno(
-			err, -errno, "listen: %s port %d", wanted->address, wanted->port);
+		return error_set_errno(err, -errno, "listen: %s port %d%s", wanted->address, wanted->port,
+			errno == EADDRINUSE ? " (ss -ltnp tells who has it)" : "");
 	return 0;
 }
 
