@@ -27,6 +27,8 @@ CONTROLLER = "172.31.0.1"
 API_PORT = 9876
 PROJECT = "0123456789abcdef0123456789abcdef"
 SERVICES = ("api", "worker", "health-manager")
+# Between two looks at a tree of statuses, which is work for octavia-api that others wait for.
+OF_A_TREE_S = 0.2
 # Virtual machines are emulated, on a machine that may have other work. An amphora that is rebooted has the time to come back.
 PATIENT = {"connection_max_retries": 600, "rest_request_read_timeout": 300, "heartbeat_interval": 3, "heartbeat_timeout": 1200}
 VENV = os.environ.get("AMPHORAD_OCTAVIA_VENV")
@@ -425,7 +427,7 @@ class LoadBalancer:
 
     def wait_operating(self, identifier, status, timeout=PATIENCE_S):
         began = time.monotonic()
-        wait_for(lambda: self.operating().get(identifier) == status, timeout, f"{identifier} is {status}")
+        wait_for(lambda: self.operating().get(identifier) == status, timeout, f"{identifier} is {status}", OF_A_TREE_S)
         return time.monotonic() - began
 
     def wait_online(self, timeout=PATIENCE_S):
@@ -438,7 +440,7 @@ class LoadBalancer:
         def wrong():
             return [one for one in self.objects().values() if not well(one)]
         try:
-            wait_for(lambda: not wrong(), timeout, "everything is ACTIVE and ONLINE")
+            wait_for(lambda: not wrong(), timeout, "everything is ACTIVE and ONLINE", OF_A_TREE_S)
         except AssertionError as error:
             raise AssertionError(f"{error}: {wrong()}") from error
 

@@ -183,8 +183,9 @@ def test_a_member_changes_beside_certificates(shop, client):
 @feature("statistics")
 def test_each_listener_counts_its_own(shop, client):
     shop.wait_online()
+    objects = shop.objects()
     listeners = {one["name"]: one["id"] for one in shop.control_plane.get("/lbaas/listeners")["listeners"]
-        if one["id"] in shop.objects()}
+        if one["id"] in objects}
     counted = {}
 
     def counts():
@@ -199,11 +200,12 @@ def test_each_listener_counts_its_own(shop, client):
         client.get(shop.url(goods.TCP))
     for _ in range(3):
         received += len(client.request(shop.url(goods.HTTP)).body)
-    wait_for(lambda: counts() == (before[0] + 5, before[1] + 3), PATIENCE_S, "5 and 3 more connections")
+    wait_for(lambda: counts() == (before[0] + 5, before[1] + 3), PATIENCE_S, "5 and 3 more connections", interval=0.2)
 
     # A heartbeat may come between a connection's beginning and its end.
     def ended():
-        counts()
-        return counted["http"]["active_connections"] == 0 and counted["http"]["bytes_out"] - bytes_before >= received
-    wait_for(ended, PATIENCE_S, "the connections have ended")
-    assert settled(shop) == sum(shop.listener_stats(one)["total_connections"] for one in listeners.values())
+        now = shop.listener_stats(listeners["http"])
+        return now["active_connections"] == 0 and now["bytes_out"] - bytes_before >= received
+    wait_for(ended, PATIENCE_S, "the connections have ended", interval=0.2)
+    wait_for(lambda: shop.stats["total_connections"] == sum(shop.listener_stats(one)["total_connections"]
+        for one in listeners.values()), PATIENCE_S, "the sum is that of the listeners", interval=0.2)
