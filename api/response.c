@@ -5,7 +5,6 @@
 
 #include "agent/base/json_write.h"
 #include "agent/base/text.h"
-#include "api/encoding.h"
 
 static const struct {
 	unsigned status;

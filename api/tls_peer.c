@@ -5,7 +5,6 @@
 #include <gnutls/x509.h>
 #include <netinet/in.h>
 
-#include "agent/base/log.h"
 #include "agent/base/text.h"
 #include "api/tls_internal.h"
 

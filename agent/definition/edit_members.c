@@ -3,7 +3,6 @@
 
 #include <string.h>
 
-#include "agent/base/text.h"
 #include "agent/definition/limits.h"
 
 /*

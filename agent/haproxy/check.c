@@ -101,13 +101,3 @@ int haproxy_end_check(const char *haproxy_cmd, struct process_job *job, char **r
 	*ret_verdict = TAKE_PTR(result.output);
 	return 0;
 }
-
-int haproxy_check(const char *haproxy_cmd, const char *directory, const char *config, const char *own_config,
-	const char *peer_name, char **ret_verdict, struct error *err)
-{
-	struct process_job job;
-	int r;
-
-	r = haproxy_begin_check(haproxy_cmd, directory, config, own_config, peer_name, -1, &job, err);
-	return r < 0 ? r : haproxy_end_check(haproxy_cmd, &job, ret_verdict, err);
-}

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/haproxy/plan_internal.h"
 
-#include "agent/base/text.h"
 
 /*
  * Read from HAProxy's sources at each version's first tag (src/server.c, ssl_ckch.c, proxy.c) and

@@ -383,13 +383,6 @@ const struct member_health *pool_health_find_member_near(
 	return NULL;
 }
 
-const struct member_health *pool_health_find_member(const struct pool_health *p, const char *id)
-{
-	size_t position = 0;
-
-	return pool_health_find_member_near(p, id, &position);
-}
-
 void snapshot_log_changes(const struct health_snapshot *before, const struct health_snapshot *now)
 {
 	for (size_t i = 0; i < now->n_pools; i++) {

@@ -79,10 +79,8 @@ const struct listener_health *snapshot_find_listener(
 	const struct health_snapshot *s, const char *id);
 /* A pool may stand behind several listeners: the first backend of that pool id. */
 const struct pool_health *snapshot_find_pool(const struct health_snapshot *s, const char *pool_id);
-const struct member_health *pool_health_find_member(const struct pool_health *p, const char *id);
-/* The same for callers that look members up one after the other: the search starts at "*position",
- * goes round once and leaves the next position there, so that equal orders cost one comparison a
- * member. */
+/* For callers that look members up one after the other: the search starts at "*position", goes round once and leaves the
+ * next position there, so that equal orders cost one comparison a member. */
 const struct member_health *pool_health_find_member_near(
 	const struct pool_health *p, const char *id, size_t *position);
 

@@ -6,7 +6,6 @@
 
 #include "agent/base/log.h"
 #include "agent/base/process.h"
-#include "agent/base/text.h"
 
 /*
  * Workers that a reload replaced and that still serve connections. HAProxy ends one by itself after hard-stop-after; how many

@@ -6,9 +6,7 @@
 
 #include "agent/base/fileio.h"
 #include "agent/base/log.h"
-#include "agent/base/process.h"
 #include "agent/base/text.h"
-#include "agent/definition/limits.h"
 #include "agent/instance/lvs.h"
 
 /*

@@ -10,7 +10,6 @@
 #include "agent/network/command.h"
 #include "agent/network/dhcp.h"
 #include "agent/network/link.h"
-#include "agent/network/netlink.h"
 #include "agent/network/sysctl.h"
 
 enum {

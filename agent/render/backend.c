@@ -6,7 +6,6 @@
 
 #include <string.h>
 
-#include "agent/base/text.h"
 #include "agent/render/quote.h"
 #include "agent/render/server_ids.h"
 

@@ -52,7 +52,6 @@ int render_backend(struct render *render, const struct listener *listener, const
 	struct error *err);
 
 /* monitor.c */
-bool render_pool_is_monitored(const struct pool *pool);
 /* What the backend says of checks. */
 int render_monitor(struct render *render, const struct pool *pool, struct view *backend);
 /* What a server's line says of them, where it is not what render_no_check() says for all. */

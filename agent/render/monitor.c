@@ -8,7 +8,7 @@
 #include "agent/base/text.h"
 #include "agent/definition/grammar.h"
 
-bool render_pool_is_monitored(const struct pool *pool)
+static bool is_monitored(const struct pool *pool)
 {
 	return pool->healthmonitor && pool->healthmonitor->admin_state_up;
 }
@@ -71,8 +71,8 @@ int render_monitor(struct render *render, const struct pool *pool, struct view *
 	if (pool->tls_enabled)
 		view_put_own(backend, "verify", pool->ca_tls_container_ref ? "required" : "none");
 	else
-		view_put_own(backend, "verify", render_pool_is_monitored(pool) && speaks_tls(monitor) ? "none" : NULL);
-	if (!render_pool_is_monitored(pool)) {
+		view_put_own(backend, "verify", is_monitored(pool) && speaks_tls(monitor) ? "none" : NULL);
+	if (!is_monitored(pool)) {
 		view_put_absent(backend, "checks");
 		return 0;
 	}
@@ -108,7 +108,7 @@ static void put_address(const char *address, struct view *server)
 
 void render_check(const struct pool *pool, const struct member *member, struct view *server)
 {
-	const struct health_monitor *monitor = render_pool_is_monitored(pool) ? pool->healthmonitor : NULL;
+	const struct health_monitor *monitor = is_monitored(pool) ? pool->healthmonitor : NULL;
 	bool proxy = pool->protocol == POOL_PROXY || pool->protocol == POOL_PROXYV2;
 	bool inherits = !member->monitor_address && !member->monitor_port;
 	/* A check without an address or a port of its own has the PROXY header and the TLS of the traffic, and no word takes them

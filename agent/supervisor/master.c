@@ -13,7 +13,6 @@
 #include "agent/base/log.h"
 #include "agent/base/namespace.h"
 #include "agent/base/process.h"
-#include "agent/base/text.h"
 #include "agent/supervisor/find.h"
 #include "agent/supervisor/output.h"
 

@@ -7,7 +7,6 @@
 
 #include "agent/base/process.h"
 #include "api/client/screen.h"
-#include "api/client/view.h"
 #include "api/client/watch.h"
 
 /* What goes on, again and again: in place on a terminal, line by line elsewhere. */

@@ -9,7 +9,7 @@
 #include "agent/targets.h"
 
 /* The more specific patterns first. */
-const struct collection collections[] = {
+static const struct collection collections[] = {
 	{"/v2/lbaas/pools/{pool_id}/members", "members", "member", TREE_MEMBER, NULL},
 	{"/v2/lbaas/l7policies/{l7policy_id}/rules", "rules", "rule", TREE_L7RULE, NULL},
 	{"/v2/lbaas/loadbalancers", "loadbalancers", "loadbalancer", TREE_LOAD_BALANCER, NULL},

@@ -24,8 +24,6 @@ struct collection {
 	const char *parent_field; /* in the body of a POST: whose child it becomes; NULL: the path says it */
 };
 
-extern const struct collection collections[];
-
 /* The one that the route of a request serves. */
 const struct collection *collection_of(const struct request *request);
 /* "/…/{parent}/members/{member}": the parent and the object; "/…/{object}": the object, and NULL for the parent. */

@@ -7,7 +7,6 @@
 
 #include "agent/base/fileio.h"
 #include "agent/base/namespace.h"
-#include "agent/base/text.h"
 
 static const char head_end[] = "\r\n\r\n";
 

@@ -83,6 +83,7 @@ static void ask_haproxy(const char *name, const struct rendered *rendered)
 	_cleanup_close_ int dir_fd = -1;
 	_cleanup_error_ struct error problem = ERROR_INIT;
 	_cleanup_free_ char *verdict = NULL;
+	struct process_job job;
 	int r;
 
 	if (access(DEFAULT_HAPROXY_CMD, X_OK) < 0) {
@@ -100,7 +101,9 @@ static void ask_haproxy(const char *name, const struct rendered *rendered)
 		assert_int_equal(fileio_write_volatile(dir_fd, rendered->files[i].name, rendered->files[i].content,
 					 strlen(rendered->files[i].content), 0600),
 			0);
-	r = haproxy_check(DEFAULT_HAPROXY_CMD, directory, "haproxy.cfg", "own.cfg", NULL, &verdict, &problem);
+	r = haproxy_begin_check(DEFAULT_HAPROXY_CMD, directory, "haproxy.cfg", "own.cfg", NULL, -1, &job, &problem);
+	if (r == 0)
+		r = haproxy_end_check(DEFAULT_HAPROXY_CMD, &job, &verdict, &problem);
 	fileio_remove_tree(AT_FDCWD, directory);
 	if (r < 0)
 		fail_msg("%s: %s", name, error_message(&problem));

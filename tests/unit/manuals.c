@@ -12,7 +12,6 @@
 #include <string.h>
 
 #include "agent/base/fileio.h"
-#include "agent/definition/fields.h"
 #include "api/router.h"
 
 void cleanup_json(json_t **json)

@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/base/fileio.h"
 #include "api/body.h"
 
 enum { MAX = 4 * 1024 * 1024 };

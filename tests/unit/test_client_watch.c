@@ -9,7 +9,6 @@
 
 #include <cmocka.h>
 
-#include "api/client/view.h"
 #include "api/client/watch.h"
 #include "tests/unit/quotes.h"
 

@@ -10,7 +10,6 @@
 #include <string.h>
 
 #include "agent/base/text.h"
-#include "agent/definition/fields.h"
 #include "agent/definition/limits.h"
 #include "agent/definition/tree.h"
 #include "agent/definition/uuid.h"

@@ -260,7 +260,7 @@ static void test_snapshot(void **state)
 	assert_int_equal(snapshot->listeners[0].current_connections, 2);
 	assert_string_equal(snapshot->pools[0].key, POOL);
 	assert_non_null(snapshot_find_pool(snapshot, POOL));
-	assert_string_equal(pool_health_find_member(&snapshot->pools[0], SECOND)->status, "DOWN");
+	assert_string_equal(pool_health_find_member_near(&snapshot->pools[0], SECOND, &(size_t){0})->status, "DOWN");
 
 	/* Counted as the kernel goes on, and anew when the service was made anew. */
 	assert_int_equal(lvs_count(&sample, counters, snapshot), 0);

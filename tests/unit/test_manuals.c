@@ -11,7 +11,6 @@
 #include <string.h>
 
 #include "agent/base/process.h"
-#include "agent/definition/fields.h"
 #include "agent/network/sysctl.h"
 #include "api/client/service/annotations.h"
 #include "api/router.h"

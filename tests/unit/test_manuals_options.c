@@ -15,7 +15,6 @@
 
 #include "agent/base/fileio.h"
 #include "agent/config.h"
-#include "agent/definition/fields.h"
 #include "api/router.h"
 #include "tests/unit/manuals.h"
 

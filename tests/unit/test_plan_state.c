@@ -9,7 +9,6 @@
 
 #include <string.h>
 
-#include "agent/base/text.h"
 #include "agent/haproxy/plan.h"
 #include "tests/unit/servers.h"
 

@@ -7,7 +7,6 @@
 #include <cmocka.h>
 
 #include "agent/base/text.h"
-#include "api/encoding.h"
 #include "api/router.h"
 
 static int handler(const struct request *request _unused_, struct response *response _unused_,

@@ -52,6 +52,11 @@ static struct health_snapshot *make(void)
 	return snapshot;
 }
 
+static const struct member_health *member_of(const struct pool_health *pool, const char *id)
+{
+	return pool_health_find_member_near(pool, id, &(size_t){0});
+}
+
 static void check_content(const struct health_snapshot *s)
 {
 	const struct pool_health *pool;
@@ -68,14 +73,14 @@ static void check_content(const struct health_snapshot *s)
 	assert_string_equal(pool->key, P1 ":" L1);
 	assert_string_equal(pool->status, "UP");
 	assert_int_equal(pool->n_members, 4);
-	assert_string_equal(pool_health_find_member(pool, "m1")->status, "DOWN 1/2");
+	assert_string_equal(member_of(pool, "m1")->status, "DOWN 1/2");
 	assert_string_equal(
-		pool_health_find_member(pool, "m1")->reason, "L4CON: Connection refused");
-	assert_string_equal(pool_health_find_member(pool, "m2")->status, "DRAIN");
-	assert_string_equal(pool_health_find_member(pool, "m2")->reason, "L7OK");
-	assert_string_equal(pool_health_find_member(pool, "m3")->status, "no check");
-	assert_string_equal(pool_health_find_member(pool, "m4")->reason, "??x");
-	assert_null(pool_health_find_member(pool, "other"));
+		member_of(pool, "m1")->reason, "L4CON: Connection refused");
+	assert_string_equal(member_of(pool, "m2")->status, "DRAIN");
+	assert_string_equal(member_of(pool, "m2")->reason, "L7OK");
+	assert_string_equal(member_of(pool, "m3")->status, "no check");
+	assert_string_equal(member_of(pool, "m4")->reason, "??x");
+	assert_null(member_of(pool, "other"));
 }
 
 static void test_from_stats(void **state _unused_)
