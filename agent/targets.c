@@ -149,9 +149,11 @@ static int add_haproxy(struct instance *instance, json_t *activity)
 	_cleanup_(health_target_done) struct health_target target = {0};
 	_cleanup_sample_ struct haproxy_sample sample = HAPROXY_SAMPLE_INIT;
 
+	if (!instance_should_run(instance))
+		return json_object_set_new(activity, "complete", json_true()) < 0 ? -ENOMEM : 0;
 	if (agent_health_target(instance, &target) < 0)
 		return -ENOMEM;
-	if (!instance_should_run(instance) || sample_take_servers(&target, RUNTIME_TIMEOUT_MS, &sample, NULL) < 0)
+	if (sample_take_servers(&target, RUNTIME_TIMEOUT_MS, &sample, NULL) < 0)
 		return 0;
 	return activity_add_haproxy(activity, &sample, target.leaving, target.n_leaving);
 }

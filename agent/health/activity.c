@@ -7,7 +7,7 @@
 
 json_t *activity_new(void)
 {
-	return json_pack("{s:b, s:[], s:[]}", "answered", 0, "listeners", "pools");
+	return json_pack("{s:b, s:b, s:[], s:[]}", "answered", 0, "complete", 0, "listeners", "pools");
 }
 
 /* What is being built. The indexes hold references to rows by name, so that old workers find theirs at once. */
@@ -182,7 +182,8 @@ int activity_add_haproxy(json_t *activity, const struct haproxy_sample *sample, 
 		return -ENOMEM;
 	for (size_t i = 0; r == 0 && i < sample->n_workers; i++)
 		r = add_worker(&builder, &sample->workers[i].stats, i == 0, leaving, n_leaving);
-	if (r == 0 && json_object_set_new(activity, "answered", json_true()) < 0)
+	if (r == 0 && (json_object_set_new(activity, "answered", json_true()) < 0 ||
+			      json_object_set_new(activity, "complete", json_boolean(sample->whole)) < 0))
 		r = -ENOMEM;
 	return r;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/health/sample.h"
 
+#include <poll.h>
 #include <string.h>
 
 #include "agent/base/log.h"
@@ -8,7 +9,10 @@
 #include "agent/base/text.h"
 #include "agent/haproxy/runtime.h"
 
-enum { INFO_LIMIT = 64 * 1024 /* "show info" is some 2 KiB */ };
+enum {
+	INFO_LIMIT = 64 * 1024, /* "show info" is some 2 KiB */
+	AGAIN_MS = 20,
+};
 
 void sample_done(struct haproxy_sample *sample)
 {
@@ -146,7 +150,7 @@ static int ask_old(const char *master_socket, int types, struct worker_sample *w
 static int ask_others(const struct health_target *target, const struct runtime_processes *processes,
 	int types, int64_t deadline, struct haproxy_sample *sample)
 {
-	bool answers = true;
+	bool answers = true, whole = true;
 
 	for (size_t i = 0; i < processes->n_workers; i++) {
 		struct worker_sample *worker;
@@ -154,11 +158,12 @@ static int ask_others(const struct health_target *target, const struct runtime_p
 
 		if (processes->workers[i].pid == sample->workers[0].pid)
 			continue;
-		r = add_worker(sample, processes->workers[i].pid, &worker);
-		if (r < 0)
-			return r;
-		if (!answers || !processes->workers[i].old)
+		if (add_worker(sample, processes->workers[i].pid, &worker) < 0)
+			return -ENOMEM;
+		if (!answers || !processes->workers[i].old) {
+			whole = false;
 			continue;
+		}
 		r = ask_old(target->master_socket, types, worker, time_left(deadline));
 		if (r == -ENOMEM)
 			return r;
@@ -167,8 +172,10 @@ static int ask_others(const struct health_target *target, const struct runtime_p
 				"old HAProxy worker %d does not answer: %s", (int)worker->pid,
 				strerror(-r));
 		answers = r != -ETIMEDOUT;
+		whole = whole && r == 0;
 	}
 	sample->complete = true;
+	sample->whole = whole;
 	return 0;
 }
 
@@ -197,7 +204,7 @@ static int take(const struct health_target *target, int types, int timeout_ms,
 	r = ask_current(target->stats_socket, timeout_ms, &sample, err);
 	if (r < 0)
 		return r;
-	sample.complete = !target->master_socket;
+	sample.complete = sample.whole = !target->master_socket;
 	if (target->master_socket && runtime_processes(target->master_socket, time_left(deadline),
 					     &processes, NULL) == 0) {
 		current = runtime_current_worker(&processes);
@@ -221,7 +228,21 @@ int sample_take(const struct health_target *target, int timeout_ms, struct hapro
 int sample_take_servers(const struct health_target *target, int timeout_ms, struct haproxy_sample *ret,
 	struct error *err)
 {
-	return take(target, OLD_FRONTENDS | OLD_SERVERS, timeout_ms, ret, err);
+	_cleanup_sample_ struct haproxy_sample sample = HAPROXY_SAMPLE_INIT;
+	int64_t deadline = process_now_ms() + timeout_ms;
+	int r;
+
+	r = take(target, OLD_FRONTENDS | OLD_SERVERS, timeout_ms, &sample, err);
+	while (r == 0 && !sample.whole && time_left(deadline) > AGAIN_MS) {
+		poll(NULL, 0, AGAIN_MS);
+		sample_done(&sample);
+		r = take(target, OLD_FRONTENDS | OLD_SERVERS, time_left(deadline), &sample, err);
+	}
+	if (r < 0)
+		return r;
+	*ret = sample;
+	sample = HAPROXY_SAMPLE_INIT;
+	return 0;
 }
 
 static void add_old_connections(

@@ -20,6 +20,7 @@ struct haproxy_sample {
 	struct worker_sample *workers; /* the current worker first */
 	size_t n_workers;
 	bool complete; /* no other worker runs */
+	bool whole;    /* and each of them has said what it serves */
 };
 
 #define HAPROXY_SAMPLE_INIT ((struct haproxy_sample){0})
@@ -31,7 +32,8 @@ void sample_done(struct haproxy_sample *sample);
 int sample_take(const struct health_target *target, int timeout_ms, struct haproxy_sample *ret,
 	struct error *err);
 
-/* The same, and old workers say what they still serve of their servers, too. */
+/* The same, and old workers say what they still serve of their servers, too. During a reload the master does not answer,
+ * and a worker of which it tells may have ended: they are asked again then, so that within timeout_ms the sample is whole. */
 int sample_take_servers(const struct health_target *target, int timeout_ms, struct haproxy_sample *ret,
 	struct error *err);
 

@@ -61,7 +61,8 @@ static bool is_known(const struct wait *wait)
 	return true;
 }
 
-/* Whether anything is another than before; nothing is known of a HAProxy that does not answer. */
+/* Whether anything is another than before; nothing is known of a HAProxy that does not answer, and too little of one whose
+ * old workers do not. */
 static int look(struct wait *wait, bool *ret_changed)
 {
 	const char *pool_id = view_string(wait->members->pool.object, "id");
@@ -76,7 +77,7 @@ static int look(struct wait *wait, bool *ret_changed)
 		return status;
 	activity = json_object_get(reply, "activity");
 	*ret_changed = false;
-	if (!json_is_true(json_object_get(activity, "answered")))
+	if (!json_is_true(json_object_get(activity, "answered")) || json_is_false(json_object_get(activity, "complete")))
 		return CLIENT_OK;
 	for (size_t i = 0; i < wait->members->n; i++) {
 		json_int_t left = member_sessions(activity, pool_id, view_string(wait->members->list[i], "id"));

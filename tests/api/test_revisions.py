@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a definition was before, the way back, and what goes on at this moment."""
 
+import threading
 
 import pytest
 
@@ -67,15 +68,19 @@ def test_what_is_refused(lb):
     assert lb.rollback({}, headers={"If-Match": '"2"'}).expect(200).json["revision"] == 3
 
 
+def sessions_of(activity):
+    return {m["id"]: m["active_connections"] for p in activity["pools"] for m in p["members"]}
+
+
 def sessions(lb):
-    return {m["id"]: m["active_connections"] for p in lb.activity()["pools"] for m in p["members"]}
+    return sessions_of(lb.activity())
 
 
 def test_activity_counts_what_old_workers_serve(lb):
     lb.apply()
     ids = [m["id"] for m in lb.agent.definition(lb.id)["pools"][0]["members"]]
     held = [Session(lb.port) for _ in range(4)]
-    wait_for(lambda: sessions(lb) == dict(zip(ids, (2, 2))), 5, "two sessions each")
+    wait_for(lambda: sessions(lb) == dict(zip(ids, (2, 2))), 20, "two sessions each")
     now = lb.activity()
     assert now["answered"] and now["listeners"][0]["active_connections"] == 4
     assert [m["status"] for m in now["pools"][0]["members"]] == ["no check"] * 2
@@ -83,10 +88,10 @@ def test_activity_counts_what_old_workers_serve(lb):
     # The worker that has them is an old one after this.
     assert lb.apply(timeout_client_data=70000)["apply"]["action"] == "reload"
     held.append(Session(lb.port))
-    wait_for(lambda: sum(sessions(lb).values()) == 5, 5, "five sessions of two workers")
+    wait_for(lambda: sum(sessions(lb).values()) == 5, 20, "five sessions of two workers")
     # One that is no member any more is told as long as it serves.
     lb.apply(members=1, timeout_client_data=70000)
-    wait_for(lambda: {m["id"] for p in lb.activity()["pools"] for m in p["members"] if m["leaving"]} == {ids[1]}, 5,
+    wait_for(lambda: {m["id"] for p in lb.activity()["pools"] for m in p["members"] if m["leaving"]} == {ids[1]}, 20,
         "b leaves")
     for session in held:
         session.close()
@@ -97,4 +102,29 @@ def test_activity_of_a_haproxy_that_hangs(lb):
     assert lb.agent.get(f"{LBS}/{new_id()}/activity").status == 404
     lb.apply()
     with stopped(lb.agent.haproxy_processes()):
-        assert lb.activity() == {"answered": False, "listeners": [], "pools": []}
+        assert lb.activity() == {"answered": False, "complete": False, "listeners": [], "pools": []}
+
+
+def test_activity_during_reloads(lb):
+    """The master of HAProxy does not answer while it reloads: nobody takes that for the end of the sessions of old
+    workers."""
+    lb.apply(members=1)
+    held, done, wrong, looks = Session(lb.port), threading.Event(), [], []
+
+    def look():
+        while not done.is_set():
+            now = lb.activity()
+            looks.append(now["complete"])
+            if now["complete"] and sum(sessions_of(now).values()) != 1:
+                wrong.append(now)
+    watcher = threading.Thread(target=look)
+    watcher.start()
+    try:
+        for number in range(5):
+            assert lb.apply(members=1, timeout_client_data=60000 + number)["apply"]["action"] == "reload"
+    finally:
+        done.set()
+        watcher.join()
+    assert wrong == [] and any(looks)
+    held.echo("still there")
+    held.close()

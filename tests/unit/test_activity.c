@@ -89,12 +89,13 @@ static void adds_up_all_workers(_unused_ void **state)
 		{.pid = 2, .stats = {.rows = current, .n_rows = ELEMENTSOF(current)}},
 		{.pid = 1, .stats = {.rows = old, .n_rows = ELEMENTSOF(old)}},
 	};
-	const struct haproxy_sample sample = {.workers = workers, .n_workers = 2, .complete = true};
+	const struct haproxy_sample sample = {.workers = workers, .n_workers = 2, .complete = true, .whole = true};
 	json_auto_t *activity = activity_new();
 	json_t *listeners, *pool, *members;
 
 	assert_int_equal(activity_add_haproxy(activity, &sample, leaving, ELEMENTSOF(leaving)), 0);
 	assert_true(json_is_true(json_object_get(activity, "answered")));
+	assert_true(json_is_true(json_object_get(activity, "complete")));
 	listeners = json_object_get(activity, "listeners");
 	assert_int_equal(json_array_size(listeners), 1);
 	assert_string_equal(
@@ -114,11 +115,24 @@ static void adds_up_all_workers(_unused_ void **state)
 	assert_member(members, "before", "DRAIN", 0, 7, true);
 }
 
+/* An old worker that said nothing. */
+static void may_be_incomplete(_unused_ void **state)
+{
+	struct worker_sample workers[] = {{.pid = 2, .stats = {.rows = current, .n_rows = ELEMENTSOF(current)}}, {.pid = 1}};
+	const struct haproxy_sample sample = {.workers = workers, .n_workers = 2, .complete = true};
+	json_auto_t *activity = activity_new();
+
+	assert_int_equal(activity_add_haproxy(activity, &sample, leaving, ELEMENTSOF(leaving)), 0);
+	assert_true(json_is_true(json_object_get(activity, "answered")));
+	assert_true(json_is_false(json_object_get(activity, "complete")));
+}
+
 static void nobody_answers(_unused_ void **state)
 {
 	json_auto_t *activity = activity_new();
 
 	assert_true(json_is_false(json_object_get(activity, "answered")));
+	assert_true(json_is_false(json_object_get(activity, "complete")));
 	assert_int_equal(json_array_size(json_object_get(activity, "listeners")), 0);
 	assert_int_equal(json_array_size(json_object_get(activity, "pools")), 0);
 }
@@ -154,6 +168,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(adds_up_all_workers),
+		cmocka_unit_test(may_be_incomplete),
 		cmocka_unit_test(nobody_answers),
 		cmocka_unit_test(bad_answers_do_no_harm),
 	};
