@@ -7,12 +7,10 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include <arpa/inet.h>
 #include <fcntl.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
 
 #include "agent/base/fileio.h"
+#include "tests/unit/ports.h"
 
 #define LB_ID "8a562351-f0a5-4e9c-a1d5-6f1c5c0a9d7e"
 
@@ -25,19 +23,6 @@ const char *find_haproxy(void)
 		if (access(places[i], X_OK) == 0)
 			return places[i];
 	return NULL;
-}
-
-static uint16_t free_port(void)
-{
-	struct sockaddr_in address = {.sin_family = AF_INET};
-	socklen_t length = sizeof(address);
-	_cleanup_close_ int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	assert_true(fd >= 0);
-	assert_int_equal(bind(fd, (const struct sockaddr *)&address, sizeof(address)), 0);
-	assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &length), 0);
-	return ntohs(address.sin_port);
 }
 
 void adopt(struct fixture *f)
@@ -63,7 +48,7 @@ int setup(void **state)
 	snprintf(f->pid_file, sizeof(f->pid_file), "%s/haproxy.pid", f->directory);
 	snprintf(f->log_file, sizeof(f->log_file), "%s/haproxy.log", f->directory);
 	f->spec = spec_of(f, f->haproxy, "peer");
-	f->port = free_port();
+	f->port = (uint16_t)free_port();
 	assert_int_equal(symlink(find_haproxy(), f->haproxy), 0);
 	write_file(f->own_config, "global\n    hard-stop-after 60s\n");
 	write_config(f, "");

@@ -156,14 +156,6 @@ int listen_anywhere(int *ret_port)
 	return fd;
 }
 
-int free_port(void)
-{
-	int port, fd = listen_anywhere(&port);
-
-	close(fd);
-	return port;
-}
-
 bool port_answers(int port)
 {
 	struct sockaddr_in address = {.sin_family = AF_INET,

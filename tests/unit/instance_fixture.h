@@ -10,6 +10,7 @@
 
 #include "agent/base/text.h"
 #include "agent/instance/registry.h"
+#include "tests/unit/ports.h"
 
 #define LB_A "aaaaaaaa-0000-4000-8000-00000000000a"
 #define LB_B "bbbbbbbb-0000-4000-8000-00000000000b"
@@ -48,7 +49,6 @@ int fixture_setup(void **state);
 int fixture_teardown(void **state);
 /* A TCP socket on the loopback address; "ret_port" is chosen by the kernel. */
 int listen_anywhere(int *ret_port);
-int free_port(void);
 bool port_answers(int port);
 /* ' stands for " in the document. */
 struct load_balancer *define(const char *lb_id, const char *format, ...) _printf_(2, 3);

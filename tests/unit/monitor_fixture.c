@@ -19,6 +19,7 @@
 #include "agent/base/fileio.h"
 #include "agent/base/text.h"
 #include "agent/health/envelope.h"
+#include "tests/unit/ports.h"
 
 #define KEY "heartbeat key"
 
@@ -318,7 +319,7 @@ int setup(void **state)
 
 	f->controller_fd = loopback_socket(SOCK_DGRAM, 0, &port);
 	snprintf(f->controllers, sizeof(f->controllers), "127.0.0.1:%u", port);
-	close(loopback_socket(SOCK_STREAM, 0, &f->frontend_port));
+	f->frontend_port = (unsigned)free_port();
 	start_server(&f->member);
 	write_config(f, 0);
 	start_haproxy(f);

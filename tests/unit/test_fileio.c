@@ -267,7 +267,9 @@ static void test_lock(void **state)
 {
 	struct fixture *fixture = *state;
 	int first = -1, second = -1;
+	int pipe_fds[2];
 	struct stat st;
+	char byte = 0;
 	pid_t child;
 
 	assert_int_equal(fileio_lock(fixture->fd, "lock", 0, &first), 0);
@@ -276,12 +278,18 @@ static void test_lock(void **state)
 	assert_true(fcntl(first, F_GETFD) & FD_CLOEXEC);
 	assert_int_equal(fileio_lock(fixture->fd, "lock", 0, &second), -EWOULDBLOCK);
 	/* Somebody who has let go of it before the wait is over. */
+	assert_int_equal(pipe2(pipe_fds, O_CLOEXEC), 0);
 	child = fork();
 	assert_true(child >= 0);
-	if (child == 0)
-		_exit(poll(NULL, 0, 50));
+	if (child == 0) {
+		close(pipe_fds[1]);
+		_exit(read(pipe_fds[0], &byte, 1) == 1 ? poll(NULL, 0, 50) : 1);
+	}
 	close(TAKE_FD(first));
 	assert_int_equal(fileio_lock(fixture->fd, "lock", 0, &first), -EWOULDBLOCK);
+	assert_int_equal(write(pipe_fds[1], &byte, 1), 1);
+	close(pipe_fds[0]);
+	close(pipe_fds[1]);
 	assert_int_equal(fileio_lock(fixture->fd, "lock", 10000, &first), 0);
 	assert_int_equal(waitpid(child, NULL, 0), child);
 	assert_int_equal(second, -1);
