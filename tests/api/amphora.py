@@ -364,7 +364,8 @@ def document(*listeners, name="lb", vip_address="127.0.0.1", **more):
 
 
 def monitor(kind="HTTP", **more):
-    return {"type": kind, "delay": 1, "timeout": 1, "max_retries": 1, "max_retries_down": 1, **more}
+    """Notices at once a server that refuses or fails; one that gets no processor for a while is not down by that."""
+    return {"type": kind, "delay": 1, "timeout": 5, "max_retries": 1, "max_retries_down": 1, **more}
 
 
 def run_ctl(agent, *arguments, stdin=None, timeout=60, env=None):

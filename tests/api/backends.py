@@ -210,7 +210,7 @@ http {{
         return [line for line in lines if line[3] == path]
 
     def wait_log(self, path, count=1):
-        return wait_for(lambda: len(self.log_of(path)) >= count and self.log_of(path), 5, f"nginx logs {path}")
+        return wait_for(lambda: len(self.log_of(path)) >= count and self.log_of(path), 20, f"nginx logs {path}")
 
     def close(self):
         if self.process is not None:

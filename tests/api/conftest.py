@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-import os
 import signal
 
 import pytest
 
 import amphora
 import backends
+from processes import TIME_FACTOR
 
 DEFAULT_LIMIT_S = 180
 NOTES = pytest.StashKey()
@@ -38,7 +38,7 @@ def pytest_runtest_call(item):
     """A test that hangs fails in time to clean up after itself."""
     marker = item.get_closest_marker("limit")
     seconds = marker.args[0] if marker else DEFAULT_LIMIT_S
-    seconds *= int(os.environ.get("AMPHORAD_TIME_FACTOR", "1"))
+    seconds *= TIME_FACTOR
 
     def expired(*unused):
         raise TimeoutError(f"the test took more than {seconds} s")

@@ -322,7 +322,7 @@ def haproxy_cfg(agent, lb_id, port, backends=(), listener_id=None, pool_id=None,
     """What Octavia's templates render for one listener and one pool. "backends": (id, address, port[, words])."""
     listener_id, pool_id = listener_id or amphora.new_id(), pool_id or amphora.new_id()
     checks = " check inter 1s fall 1 rise 1" if check else ""
-    state = "    load-server-state-from-file global\n    timeout check 1s\n" if check else ""
+    state = "    load-server-state-from-file global\n    timeout check 5s\n" if check else ""
     servers = "".join(f"    server {name} {address}:{number} weight 1{checks} {' '.join(words)}\n"
         for name, address, number, *words in backends)
     return f"""\
@@ -487,7 +487,7 @@ class Controller:
             **{"backup": False, **values})
 
     def monitor(self, kind="HTTP", **values):
-        return self._new("HealthMonitor", type=kind, **{"delay": 1, "timeout": 1, "fall_threshold": 1,
+        return self._new("HealthMonitor", type=kind, **{"delay": 1, "timeout": 5, "fall_threshold": 1,
             "rise_threshold": 1, "http_method": "GET", "url_path": "/health", "expected_codes": "200", **values})
 
     def policy(self, listener, action, rules, **values):

@@ -9,6 +9,9 @@ import signal
 import socket
 import time
 
+# How many times longer than usual things may take here, as with sanitizers.
+TIME_FACTOR = int(os.environ.get("AMPHORAD_TIME_FACTOR", "1"))
+
 
 class Ports:
     """Free loopback ports, below the kernel's ephemeral range so that no outgoing connection takes one.
@@ -47,6 +50,7 @@ def free_port():
 
 def wait_for(condition, timeout, what, interval=0.05):
     """Polls until condition() is true and returns what it returned. An OSError or AssertionError means "not yet"."""
+    timeout *= TIME_FACTOR
     deadline = time.monotonic() + timeout
     last = None
     while True:

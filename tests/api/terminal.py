@@ -24,6 +24,7 @@ class Screen:
         self.other = False   # the alternate screen
         self.cursor = True
         self.wraps = True
+        self.drawing = False  # between the beginning of a picture and its end
         self.lines = [""]
         self.row = self.column = 0
         self.rest = ""
@@ -47,7 +48,7 @@ class Screen:
         if private:
             on = final == "h"
             if argument == "1049":
-                self.other, self.lines, self.row = on, [""], 0
+                self.other, self.lines, self.row, self.drawing = on, [""], 0, False
             elif argument == "25":
                 self.cursor = on
             elif argument == "7":
@@ -55,11 +56,13 @@ class Screen:
         elif final == "H":
             self.row = 0
             self.column = 0
+            self.drawing = True
         elif final == "K":
             at = self.column if self.wraps else min(self.column, self.columns - 1)
             self.lines[self.row] = self.lines[self.row][:at]
         elif final == "J":
             self.lines = self.lines[:self.row + 1]
+            self.drawing = False
 
     def put(self, character):
         if character == "\r":
@@ -111,10 +114,10 @@ class Terminal:
             self.screen.feed(data.decode(errors="replace"))
 
     def wait_screen(self, condition, what, timeout=15):
-        """Until condition(text of the screen); the text."""
+        """Until condition(text of the screen); the text. A picture that has only come in part is no text yet."""
         def reads():
             self.read()
-            return condition(self.screen.text) and self.screen.text
+            return not self.screen.drawing and condition(self.screen.text) and self.screen.text
         try:
             return wait_for(reads, timeout, what)
         except AssertionError as error:

@@ -93,10 +93,10 @@ class Stage:
         self.capture.forget()
 
     def wait_arp(self, address):
-        return wait_for(lambda: [f for f in self.capture.arps() if address_of(f) == address], 5, f"ARP of {address}")
+        return wait_for(lambda: [f for f in self.capture.arps() if address_of(f) == address], 20, f"ARP of {address}")
 
     def wait_advertisement(self, address):
-        return wait_for(lambda: [f for f in self.capture.advertisements() if target_of(f) == address], 5,
+        return wait_for(lambda: [f for f in self.capture.advertisements() if target_of(f) == address], 20,
             f"advertisement of {address}")
 
 
@@ -159,7 +159,7 @@ def test_neighbours_learn_it(stage):
     define(s, VIP)
     s.agent.apply(new_id(), document(listener(free_port()), vip_address=VIP6))
     for address in (VIP, VIP6):
-        wait_for(lambda: s.wire.mac_here in s.outside.ip("neigh", "show", address).stdout, 5, f"{address} is known")
+        wait_for(lambda: s.wire.mac_here in s.outside.ip("neigh", "show", address).stdout, 20, f"{address} is known")
 
 
 def test_reload_and_what_needs_none(stage):

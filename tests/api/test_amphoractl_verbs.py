@@ -102,7 +102,7 @@ def test_drain_waits_for_the_last_session(lb):
         assert drain.poll() is None
         of_a[0].close()
         assert drain.wait(20) == 0
-        reader.join(5)
+        reader.join()
         assert lines[0] == "member a of pool app: draining, runtime\n" and lines[-1].startswith("0 sessions left")
     finally:
         drain.kill()
@@ -185,7 +185,7 @@ def first_bytes(origin, port):
     seen = len(origin.first_bytes)
     with socket.create_connection(("127.0.0.1", port), 10) as client:
         client.sendall(b"x\n")
-        wait_for(lambda: len(origin.first_bytes) > seen, 5, "bytes at the member")
+        wait_for(lambda: len(origin.first_bytes) > seen, 20, "bytes at the member")
     return origin.first_bytes[-1]
 
 
@@ -226,7 +226,7 @@ def test_proxy_protocol_from_a_load_balancer_in_front(lb):
         seen = len(lb.a.first_bytes)
         with socket.create_connection(("127.0.0.1", lb.port), 10, (source, 0)) as client:
             client.sendall(header + b"x\n")
-            wait_for(lambda: len(lb.a.first_bytes) > seen, 5, "bytes at the member")
+            wait_for(lambda: len(lb.a.first_bytes) > seen, 20, "bytes at the member")
         return lb.a.first_bytes[-1].split()[2].decode()
     assert client_address("127.0.0.1", b"PROXY TCP4 192.0.2.77 192.0.2.1 4711 80\r\n") == "192.0.2.77"
     assert client_address("127.0.1.5") == "127.0.1.5"  # not trusted: a plain connection

@@ -13,6 +13,7 @@ import pytest
 
 from amphora import LBS
 from crud import Api, ids, serving
+from processes import free_port
 from test_runtime_changes import runtime, servers_of_backends, wanted
 
 SEED = int(os.environ.get("AMPHORAD_CRASH_SEED", random.SystemRandom().randrange(1 << 32)))
@@ -79,7 +80,7 @@ class Client(threading.Thread):
 
     def add_listener(self):
         # One that needs a port that nobody else has, with a policy and its rule in the same step.
-        port = 20000 + self.number * 500 + self.changes
+        port = free_port()
         fields = {"default_pool_id": self.any_pool(), "connection_limit": 100}
         policy = {"action": "REJECT", "rules": [{"type": "PATH", "compare_type": "EQUAL_TO", "value": f"/{self.number}"}]}
         self.done(self.listeners, self.api.listener(self.lb, port, l7policies=[policy], **fields), protocol_port=port, **fields)
@@ -147,7 +148,7 @@ class Client(threading.Thread):
         self.must_not_be.append(name)
         members = [{"name": name, "address": "192.0.2.200", "protocol_port": 1}, {"address": "192.0.2.200", "protocol_port": 1}]
         pool = {"name": name, "protocol": "HTTP", "lb_algorithm": "ROUND_ROBIN", "members": members}
-        body = {"listener": {"name": name, "loadbalancer_id": self.lb["id"], "protocol": "HTTP", "protocol_port": 31999,
+        body = {"listener": {"name": name, "loadbalancer_id": self.lb["id"], "protocol": "HTTP", "protocol_port": free_port(),
             "default_pool": pool}}
         self.api.request("POST", "listeners", body).expect(409)
 

@@ -132,7 +132,7 @@ def test_damaged_definition_does_not_stop_the_agent(agent, origins, damage):
     agent.start()
     assert server_of(good_port) == "a"
     assert agent.definition(good)["listeners"][0]["protocol_port"] == good_port
-    wait_for(lambda: bad in agent.log, 5, "the log names the damaged one")
+    wait_for(lambda: bad in agent.log, 20, "the log names the damaged one")
     # What runs goes on, also over a dry run and a refused definition, and a new definition heals it.
     assert server_of(bad_port) == "a"
     whole = document(listener(bad_port, pool([member(server.port)])))

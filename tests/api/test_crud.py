@@ -256,7 +256,7 @@ def test_only_once(api, tree):
 def test_ids_are_of_one_load_balancer(api):
     """Health monitors and policies are found by their ids alone."""
     lbs = [api.load_balancer(vip_address=f"127.0.0.{i}") for i in (1, 2)]
-    pools, listeners = [api.pool(lb) for lb in lbs], [api.listener(lb, 28000 + i) for i, lb in enumerate(lbs)]
+    pools, listeners = [api.pool(lb) for lb in lbs], [api.listener(lb, free_port()) for lb in lbs]
     monitor, policy = api.monitor(pools[0]), api.policy(listeners[0])
     taken = "this id is taken by a {} of load balancer " + lbs[0]["id"]
     assert api.post("healthmonitors", id=monitor["id"], pool_id=pools[1]["id"], type="TCP", delay=1, timeout=1,
@@ -302,7 +302,7 @@ def test_changes_of_nothing(api):
     """As clients send whole forms: defaults, empty texts and lists, numbers as texts."""
     lb = api.load_balancer()
     pool = api.pool(lb)
-    listener, member, monitor = api.listener(lb, 28003), api.member(pool, 9), api.monitor(pool)
+    listener, member, monitor = api.listener(lb, free_port()), api.member(pool, 9), api.monitor(pool)
     policy = api.policy(listener)
     for path, fields in ((f"loadbalancers/{lb['id']}", {"name": "lb", "description": "", "tags": []}),
             (f"listeners/{listener['id']}", {"name": "", "connection_limit": "-1", "insert_headers": {}, "tags": []}),

@@ -112,7 +112,7 @@ def test_traffic(api, origins):
     back = api.pool(listener_id=front["id"])
     first = api.member(back, one.port)
     wait_for(lambda: server_of(port) == "one", 10, "the first member serves")
-    monitor = api.monitor(back, delay=1, timeout=1, max_retries=1, max_retries_down=1, url_path="/health")
+    monitor = api.monitor(back, delay=1, timeout=5, max_retries=1, max_retries_down=1, url_path="/health")
     path = f"pools/{back['id']}/members"
     wait_for(lambda: api.show(f"{path}/{first['id']}")["operating_status"] == "ONLINE", 20, "the member is ONLINE")
     with Load(port) as load:
@@ -151,7 +151,7 @@ def test_restart_keeps_everything(api):
     made = api.member(back, 9)
     policy = api.policy(front)
     api.rule(policy)
-    wait_for(lambda: time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime()) > made["created_at"], 5, "a second passes")
+    wait_for(lambda: time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime()) > made["created_at"], 20, "a second passes")
     api.update(f"pools/{back['id']}/members/{made['id']}", weight=3)
     paths = ["loadbalancers", "listeners", "pools", f"pools/{back['id']}/members", "healthmonitors", "l7policies",
         f"l7policies/{policy['id']}/rules"]

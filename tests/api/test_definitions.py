@@ -468,7 +468,7 @@ def test_monitor_http_down_and_back(agent, web):
     wait_statuses(agent, web.id, {"lb": "DEGRADED", "web": "ONLINE", "pool": "DEGRADED", "a": "ERROR", "b": "ONLINE"})
     assert counts(web.port, 6) == {"b": 6}
     member_id = next(m["id"] for m in find_pool(agent.definition(web.id))["members"] if m["name"] == "a")
-    wait_for(lambda: member_id in agent.log, 5, "the log names the member")
+    wait_for(lambda: member_id in agent.log, 20, "the log names the member")
     web.b.health_status = 404
     wait_statuses(agent, web.id, {"lb": "ERROR", "pool": "ERROR", "a": "ERROR", "b": "ERROR"})
     assert fetch(web.port)[0] == 503
@@ -546,7 +546,7 @@ def test_stats(agent, web):
     agent.apply(web.id, web.document())
     for _ in range(5):
         server_of(web.port)
-    stats = wait_for(lambda: agent.stats(web.id)["total_connections"] == 5 and agent.stats(web.id), 5, "5 connections")
+    stats = wait_for(lambda: agent.stats(web.id)["total_connections"] == 5 and agent.stats(web.id), 20, "5 connections")
     assert stats.keys() == {"active_connections", "bytes_in", "bytes_out", "request_errors", "total_connections"}
     assert stats["bytes_in"] > 0 and stats["bytes_out"] > 0 and stats["request_errors"] == 0
     agent.apply(web.id, web.document(timeout_client_data=40404))
@@ -554,7 +554,7 @@ def test_stats(agent, web):
     with socket.create_connection(("127.0.0.1", web.port), 5) as client:
         client.sendall(b"this is no HTTP\r\n\r\n")
         assert b"400" in client.recv(1000)
-    wait_for(lambda: agent.stats(web.id)["request_errors"] == 1, 5, "the bad request is counted")
+    wait_for(lambda: agent.stats(web.id)["request_errors"] == 1, 20, "the bad request is counted")
 
 
 def test_root_and_healthz(agent):

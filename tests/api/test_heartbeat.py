@@ -186,10 +186,10 @@ def test_octavia_health_manager_takes_them(make_agent, origins, monkeypatch, oct
     monkeypatch.setattr(getter_module.stats_base, "update_stats_via_driver",
         lambda stats, deltas: statistics.append((stats, deltas)))
     monkeypatch.setattr(getter_module.LOG, "warning", lambda *args: warnings.append(args))
-    agent = make_agent(health_manager=f"controller_ip_port_list = 127.0.0.1:{health_port}\n"
-        f"heartbeat_key = {KEY}\nheartbeat_interval = 1").start()
     getter = getter_module.UDPStatusGetter()
     try:
+        agent = make_agent(health_manager=f"controller_ip_port_list = 127.0.0.1:{health_port}\n"
+            f"heartbeat_key = {KEY}\nheartbeat_interval = 1").start()
         lb_id, port, origin = new_id(), free_port(), origins("a")
         agent.apply(lb_id, document(listener(port, pool([member(origin.port)]))))
         for _ in range(10):
@@ -225,8 +225,8 @@ def test_controllers_take_turns(make_agent, controllers):
     agent = make_agent(health_manager=settings(several)).start()
     wait_for(lambda: sum(len(c.messages) for c in several) >= 7, 30, "7 heartbeats")
     arrived = sorted((message["seq"], number) for number, c in enumerate(several) for _, message in c.messages)
-    order = [number for _, number in arrived]
-    assert all((a + 1) % 3 == b for a, b in zip(order, order[1:])), arrived
+    # Of one of them the latest may not have been read yet.
+    assert len({(seq - number) % 3 for seq, number in arrived}) == 1 and len({number for _, number in arrived}) == 3, arrived
     assert agent.get("/healthz").status == 200
 
 
@@ -335,7 +335,8 @@ def test_restart_of_haproxy_counts_on(make_agent, origins, controllers):
     wait_for(lambda: counted() == 9, 20, "9 requests")
     for pid in agent.haproxy_processes():
         kill(pid)
-    wait_for(lambda: server_of(port, timeout=1), 10, "serving again")
+    # One that gives up waiting would be counted, too.
+    wait_for(lambda: server_of(port), 20, "serving again")
     for _ in range(3):
         fetch(port)
     wait_for(lambda: counted() == 13, 20, "13 requests")

@@ -2,6 +2,7 @@
 """Nobody notices: changes, crashes and restarts under continuous requests."""
 
 import os
+import re
 import socket
 import time
 
@@ -102,16 +103,16 @@ def test_old_workers_end_in_time(agent, origins):
 
     def apply(**fields):
         agent.apply(lb_id, document(listener(port, pool([member(origin.port)], protocol="TCP"), protocol="TCP", **fields),
-            hard_stop_after_s=2))
+            hard_stop_after_s=4))
     apply()
     session = Session(port)
+    began = time.monotonic()  # the time of the old worker begins within the change
     apply(timeout_client_data=61000)
-    began = time.monotonic()
     session.echo("still here")
-    session.socket.settimeout(20)
+    session.socket.settimeout(30)
     assert session.socket.recv(10) == b""
-    assert 1 < time.monotonic() - began < 10
-    wait_for(lambda: len(agent.haproxy_processes()) == 2, 10, "no old worker")
+    assert 3.5 < time.monotonic() - began < 30
+    wait_for(lambda: len(agent.haproxy_processes()) == 2, 20, "no old worker")
     session.close()
 
 
@@ -147,6 +148,11 @@ def test_stop_and_start_of_the_agent(serving):
     assert agent.put(serving.lb_id, serving.change(0)).expect(200).headers["Amphorad-Apply"] == "none"
 
 
+def restarts(log, lb_id):
+    """After how many milliseconds HAProxy was to be started again, each time that it had ended."""
+    return [int(ms) for line in log.splitlines() if lb_id in line for ms in re.findall(r"restart in (\d+) ms", line)]
+
+
 @pytest.mark.parametrize("adopted", [False, True], ids=["own child", "adopted"])
 def test_kill_of_haproxy(serving, adopted, note):
     agent = serving.agent
@@ -158,22 +164,21 @@ def test_kill_of_haproxy(serving, adopted, note):
     began = time.monotonic()
     for pid in [serving.pid, *workers]:
         kill(pid)
-    wait_for(lambda: server_of(serving.port, timeout=1), 10, "serving again", interval=0.02)
-    took = time.monotonic() - began
-    note(f"serving again after {took:.3f} s")
-    assert took < 2 * int(os.environ.get("AMPHORAD_TIME_FACTOR", "1"))
-    wait_for(lambda: agent.haproxy_pid(serving.lb_id) not in (0, serving.pid), 5, "a new pid")
-    wait_for(lambda: serving.lb_id in agent.log[log_before:], 5, "the log names the load balancer")
+    wait_for(lambda: server_of(serving.port), 20, "serving again", interval=0.02)
+    note(f"serving again after {time.monotonic() - began:.3f} s")
+    wait_for(lambda: agent.haproxy_pid(serving.lb_id) not in (0, serving.pid), 20, "a new pid")
+    assert restarts(agent.log[log_before:], serving.lb_id) == [100]
     assert agent.put(serving.lb_id, serving.change(1)).expect(200).headers["Amphorad-Apply"] == "reload"
 
 
 def test_kill_of_a_worker(serving):
     """The master ends with its worker; that is an end of HAProxy like any other."""
-    worker = [p for p in serving.agent.haproxy_processes() if p != serving.pid][-1]
-    began = time.monotonic()
+    agent = serving.agent
+    log_before = len(agent.log)
+    worker = [p for p in agent.haproxy_processes() if p != serving.pid][-1]
     kill(worker)
-    wait_for(lambda: server_of(serving.port, timeout=1), 10, "serving again", interval=0.02)
-    assert time.monotonic() - began < 2 * int(os.environ.get("AMPHORAD_TIME_FACTOR", "1"))
+    wait_for(lambda: server_of(serving.port), 20, "serving again", interval=0.02)
+    assert restarts(agent.log[log_before:], serving.lb_id) == [100]
 
 
 def test_repeated_kills_back_off_and_recover(serving):
@@ -182,7 +187,7 @@ def test_repeated_kills_back_off_and_recover(serving):
         pid = wait_for(lambda: agent.haproxy_pid(serving.lb_id), 20, "HAProxy runs")
         for process in agent.haproxy_processes():
             kill(process)
-        wait_for(lambda: not alive(pid), 5, "it is dead")
+        wait_for(lambda: not alive(pid), 20, "it is dead")
     wait_for(lambda: server_of(serving.port, timeout=1), 30, "serving again")
     assert agent.get("/healthz").status == 200
 

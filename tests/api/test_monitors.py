@@ -129,7 +129,7 @@ def test_tls_hello(watched, origins):
     origin.close()
     becomes("ERROR")
     plain = origins("plain", port=origin.port)
-    wait_for(lambda: plain.server is not None, 5, "the plain server listens")
+    wait_for(lambda: plain.server is not None, 20, "the plain server listens")
     becomes("ERROR")
 
 

@@ -11,6 +11,7 @@ import pytest
 
 import contract
 from amphora import LBS, Agent, UnixConnection, Reply
+from processes import free_port
 
 try:
     import hypothesis
@@ -53,7 +54,7 @@ def tree(api):
     members = [{"id": ids["member_id"], "address": "192.0.2.31", "protocol_port": 8080}]
     pool = {"id": ids["pool_id"], "name": "web", "protocol": "HTTP", "lb_algorithm": "ROUND_ROBIN", "members": members,
         "healthmonitor": monitor}
-    listener = {"id": ids["listener_id"], "protocol": "HTTP", "protocol_port": 28090, "default_pool_id": ids["pool_id"],
+    listener = {"id": ids["listener_id"], "protocol": "HTTP", "protocol_port": free_port(), "default_pool_id": ids["pool_id"],
         "l7policies": [policy]}
     return ids["loadbalancer_id"], {"loadbalancer": {"name": "tree", "vip_address": "127.91.0.5", "listeners": [listener],
         "pools": [pool]}}

@@ -68,7 +68,7 @@ class Tree:
         self.member = octavia.create_member(self.pool, name="sdk-member", address="127.0.0.1",
             protocol_port=origin.port, tags=["one"])
         self.health_monitor = octavia.create_health_monitor(name="sdk-monitor", pool_id=self.pool.id, type="HTTP",
-            delay=1, timeout=1, max_retries=1, url_path="/health")
+            delay=1, timeout=5, max_retries=1, url_path="/health")
         self.l7_policy = octavia.create_l7_policy(name="sdk-policy", listener_id=self.listener.id, action="REJECT")
         self.l7_rule = octavia.create_l7_rule(self.l7_policy, type="PATH", compare_type="STARTS_WITH", value="/no")
         octavia.wait_for_load_balancer(self.load_balancer.id, interval=1, wait=30)

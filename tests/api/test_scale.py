@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Many members: the agent must not be what takes the time."""
 
-import os
 import subprocess
 import time
 
@@ -9,10 +8,9 @@ import pytest
 
 from amphora import HAPROXY, LBS, document, listener, member, monitor, new_id, pool
 from clients import server_of
-from processes import free_port, processes_naming, wait_for
+from processes import TIME_FACTOR, free_port, processes_naming, wait_for
 
 MEMBERS = 2000
-TIME_FACTOR = int(os.environ.get("AMPHORAD_TIME_FACTOR", "1"))
 
 
 def members(origin, count):

@@ -350,7 +350,7 @@ def test_keepalived_outlives_the_agent(pair, octavia):
     agent.kill()
     assert alive(first)
     os.kill(first, signal.SIGKILL)
-    wait_for(lambda: not alive(first), 5, "it has died")
+    wait_for(lambda: not alive(first), 20, "it has died")
     agent.start()
     wait_for(lambda: agent.keepalived_pid not in (None, first), 20, "the next agent has started another")
     assert agent.rest("PUT", "/1.0/vrrp/stop").expect(202)
