@@ -3,6 +3,7 @@
 cloud of cloud/ below it. Octavia is the one that Debian packages, or the one in AMPHORAD_OCTAVIA_VENV. Only inside the
 namespaces that tests/octavia/run makes."""
 
+import contextlib
 import functools
 import json
 import os
@@ -299,6 +300,10 @@ class ControlPlane:
         found = []
         for path in sorted(cloud.FOLDER.glob("*/console.log"), key=lambda path: path.stat().st_mtime):
             found.append((f"what the agent of server {path.parent.name} said", _end(path, 60)))
+            if cloud.IMAGE:
+                with contextlib.suppress(KeyError, OSError, AssertionError):
+                    found.append(("its journal", VirtualMachine({"compute_id": path.parent.name}).journal()))
+                continue
             try:
                 root = Machine({"compute_id": path.parent.name}).path("")
                 found += [(f"its {log.name}", _end(log, 40)) for log in root.glob("var/lib/octavia/vrrp/*.log")]

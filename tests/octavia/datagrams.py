@@ -44,7 +44,7 @@ class UdpServer:
         self.sockets = []
 
 
-def ask_udp(client, source, address, port, text, timeout=3):
+def ask_udp(client, source, address, port, text, timeout=20):
     """One datagram from a port of its own; what the member answered."""
     opened = client.namespace.inside(socket.socket, socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM)
     with opened:

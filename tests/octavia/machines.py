@@ -11,6 +11,8 @@ import shutil
 import signal
 import socket
 import subprocess
+import threading
+import time
 
 import cloud
 from netns import inside
@@ -161,16 +163,46 @@ class Machine:
         self.run("mount", "-o", "remount,size=1g", "/mnt")
 
 
+class Doors:
+    """The ways into virtual machines. As soon as QEMU has one it is opened, and then kept: the guest's end gives up whenever
+    nobody is at this one, and QEMU closes it whenever the guest does."""
+
+    def __init__(self):
+        self.lock, self.open = threading.Lock(), {}
+        threading.Thread(target=self._watch, daemon=True).start()
+
+    def _watch(self):
+        while True:
+            for path in cloud.FOLDER.glob("*/door"):
+                if path not in self.open:
+                    with contextlib.suppress(OSError):
+                        self.open[path] = Door(path, 120)
+            time.sleep(0.3)
+
+    def run(self, path, command, check, timeout):
+        with self.lock:
+            door = wait_for(lambda: self.open.get(path), timeout, "the door of the amphora is open")
+            door.wire.socket.settimeout(timeout)
+            try:
+                return door.run(command, check)
+            except OSError:
+                # Of no use any more, also where it is only late.
+                door.close()
+                self.open.pop(path)
+                raise
+
+
 class VirtualMachine(Machine):
     """With the disk image; there are no namespaces to look into."""
 
-    def run(self, command, check=True):
-        with contextlib.closing(Door(self.folder / "door", 120)) as door:
-            return door.run(command, check)
+    doors = Doors() if cloud.IMAGE else None
+
+    def run(self, command, check=True, timeout=120):
+        return self.doors.run(self.folder / "door", command, check, timeout)
 
     def boot_id(self):
         """Another one after each boot."""
-        return self.run("cat /proc/sys/kernel/random/boot_id")
+        return self.run("cat /proc/sys/kernel/random/boot_id", timeout=20)
 
     def press_power_button(self):
         with Control(self.folder / "qmp", 30) as qemu:
@@ -179,8 +211,11 @@ class VirtualMachine(Machine):
 
     def journal(self):
         """What the agent and those it started said."""
-        return self.run("journalctl -b --no-pager -o short-monotonic -p warning | tail -n 30; journalctl -b --no-pager "
-            "-o short-monotonic -u amphorad -u 'amphora-*' -u 'octavia-*' | tail -n 80", check=False)
+        try:
+            return self.run("journalctl -b --no-pager -o short-monotonic -p warning | tail -n 30; journalctl -b --no-pager "
+                "-o short-monotonic -u amphorad -u 'amphora-*' -u 'octavia-*' | tail -n 80", check=False)
+        except OSError as error:
+            return f"{error}; the console:\n{self.console[-3000:]}"
 
 
 def in_namespace_of(machine, function, *arguments):
