@@ -197,6 +197,7 @@ static void test_owner_and_append(void **state)
 {
 	const struct fixture *f = *state;
 	struct drive_file file = {.path = (char *)"/log/x", .content = (char *)"two\n", .length = 4, .mode = 04755, .append = true};
+	const struct drive_file nothing = {.path = (char *)"/log/y", .content = (char *)"", .mode = 0600, .append = true};
 	_cleanup_free_ char *path = join(f->root, "/log/x");
 	char owner[64];
 	struct stat st;
@@ -210,6 +211,8 @@ static void test_owner_and_append(void **state)
 	/* A second try after a crash. */
 	assert_int_equal(drive_write_file(&file, f->root, NULL), 0);
 	expect_file(f, "/log/x", "one\ntwo\n", 04755);
+	assert_int_equal(drive_write_file(&nothing, f->root, NULL), 0);
+	expect_file(f, "/log/y", "", 0600);
 	assert_int_equal(stat(path, &st), 0);
 	assert_int_equal(st.st_uid, geteuid() == 0 ? 12345 : geteuid());
 	assert_int_equal(st.st_gid, geteuid() == 0 ? 54321 : getegid());

@@ -79,7 +79,7 @@ static int append_to(const char *path, const struct drive_file *file, char **ret
 	if (r < 0 && r != -ENOENT)
 		return r;
 	text_append_bytes(&text, before ? before : "", length);
-	if (length < file->length || memcmp(before + length - file->length, file->content, file->length) != 0)
+	if (!before || length < file->length || memcmp(before + length - file->length, file->content, file->length) != 0)
 		text_append_bytes(&text, file->content, file->length);
 	return text_finish(&text, ret, ret_length);
 }
