@@ -4,6 +4,8 @@
 import cloud
 import pki
 from control_plane import FOLDER, SUBNET6, LoadBalancer
+from machines import PATIENCE_S
+from processes import wait_for
 
 TCP, PROXY, PROXYV2, HTTP, HTTPS, TERMINATED, MIXED, ENCRYPTED = 80, 81, 82, 8000, 443, 8443, 83, 84
 # In a whole load balancer 11.0.0 has no defaults for them.
@@ -121,3 +123,11 @@ class Plain(LoadBalancer):
 
     def counted(self):
         return self.stats["total_connections"]
+
+    def wait_counted(self, number):
+        """Every connection is counted once."""
+        def exact():
+            counted = self.counted()
+            assert counted == number, f"{counted} are counted"
+            return True
+        wait_for(exact, PATIENCE_S, f"{number} connections are counted")

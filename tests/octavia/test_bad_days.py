@@ -56,7 +56,7 @@ def test_the_controllers_are_out_of_reach(plain, control_plane, client):
     finally:
         control_plane.accept_heartbeats()
     plain.wait_operating(plain.members["b"], "ERROR")
-    wait_for(lambda: plain.counted() == after + 6, PATIENCE_S, "nothing is lost")
+    plain.wait_counted(after + 6)
 
 
 @feature("disk full")
@@ -77,7 +77,7 @@ def test_the_disk_is_full(plain, control_plane, client):
         assert set(client.servers(plain.door, 4)) == {"a", "b"}
         machine.restart_agent(signal.SIGKILL)
         assert set(client.servers(plain.door, 3)) == {"a", "b"}
-        wait_for(lambda: plain.counted() == counted + 7, PATIENCE_S, "every connection is counted once")
+        plain.wait_counted(counted + 7)
         plain.servers["b"].stop()
         plain.wait_operating(plain.members["b"], "ERROR")
     finally:
@@ -90,7 +90,7 @@ def test_the_disk_is_full(plain, control_plane, client):
     plain.wait_online()
     machine.restart_agent()
     client.servers(plain.door, 2)
-    wait_for(lambda: plain.counted() == counted + 9, PATIENCE_S, "nothing is lost")
+    plain.wait_counted(counted + 9)
 
 
 @feature("HAProxy hangs")
@@ -109,7 +109,7 @@ def test_haproxy_hangs(plain, client):
         machine.send("haproxy", signal.SIGCONT)
     plain.wait_online()
     client.servers(plain.door, 2)
-    wait_for(lambda: plain.counted() == before + 6, PATIENCE_S, "nothing is lost")
+    plain.wait_counted(before + 6)
 
 
 @feature("HAProxy hangs")
@@ -154,7 +154,7 @@ def test_the_clock_jumps(plain, client):
             server.start()
             plain.wait_online()
             client.servers(plain.door, 2)
-            wait_for(lambda: plain.counted() == before + 2 * number, PATIENCE_S, f"counted at {offset}")
+            plain.wait_counted(before + 2 * number)
             # Three days ago the controllers' certificate was not valid yet: that is refused.
             if not offset.startswith("-"):
                 plain.change(f"listeners/{plain.listener}", connection_limit=6000 + number)
@@ -173,7 +173,8 @@ def test_rabbitmq_is_restarted_during_an_update(plain, control_plane, client):
     with Traffic(client, plain.door) as traffic:
         machine.hold_requests()
         try:
-            plain.start_change(f"listeners/{plain.listener}", connection_limit=7000)
+            # Lower than it was: that is done at run time. What an old worker accepts while HAProxy is reloaded nobody counts.
+            plain.start_change(f"listeners/{plain.listener}", connection_limit=1900)
             wait_for(lambda: worker(f"listener.*{plain.listener}"), PATIENCE_S, "the worker has been told")
             control_plane.stop_process("rabbitmq")
             control_plane.start_rabbitmq()
@@ -182,15 +183,15 @@ def test_rabbitmq_is_restarted_during_an_update(plain, control_plane, client):
             machine.release_requests()
         plain.settle()
     assert traffic.count and not traffic.failures
-    assert "maxconn 7000" in machine.path(f"var/lib/octavia/{plain.id}/haproxy.cfg").read_text()
+    assert "maxconn 1900" in machine.path(f"var/lib/octavia/{plain.id}/haproxy.cfg").read_text()
     control_plane.wait_rabbitmq()
     assert worker("AMQP server .* is unreachable")
     # Until a consumer has made its queue again, what the API sends there is lost.
     wait_for(lambda: queue in control_plane.consumed_queues(), 2 * PATIENCE_S, "the worker is back", interval=0.5)
-    plain.change(f"listeners/{plain.listener}", connection_limit=7001)
-    assert "maxconn 7001" in machine.path(f"var/lib/octavia/{plain.id}/haproxy.cfg").read_text()
+    plain.change(f"listeners/{plain.listener}", connection_limit=1901)
+    assert "maxconn 1901" in machine.path(f"var/lib/octavia/{plain.id}/haproxy.cfg").read_text()
     assert set(client.servers(plain.door, 4)) == {"a", "b"}
-    wait_for(lambda: plain.counted() == before + traffic.count + 4, PATIENCE_S, "every connection is counted once")
+    plain.wait_counted(before + traffic.count + 4)
 
 
 @feature("wrong heartbeat key")

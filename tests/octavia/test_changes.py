@@ -107,7 +107,7 @@ def test_every_connection_is_counted_once(plain, client):
     added.append(plain.add("listener", protocol="HTTP", protocol_port=82, loadbalancer_id=plain.id))
     client.servers(plain.door, 5)
     client.servers(plain.url(81), 4)
-    wait_for(lambda: plain.counted() == before + 26, PATIENCE_S, "26 connections are counted")
+    plain.wait_counted(before + 26)
     assert plain.listener_stats(added[0])["total_connections"] == 4
     for one in added:
         plain.remove(f"listeners/{one}")

@@ -105,7 +105,7 @@ def test_agents_of_a_pair_are_upgraded(pair, client, next_version):
         assert vips(pair, master) and not vips(pair, backup)
     assert traffic.count and not traffic.failures
     pair.wait_online()
-    wait_for(lambda: pair.counted() == before + traffic.count + 1, PATIENCE_S, "every connection is counted once")
+    pair.wait_counted(before + traffic.count + 1)
     assert stick(client, pair) == sticking
 
 
@@ -159,7 +159,7 @@ def test_the_backup_takes_over(pair, plain, control_plane, client, killed, going
     # What the MASTER counted stays.
     before = settled(pair)
     client.servers(pair.door, 5)
-    wait_for(lambda: pair.counted() == before + 5, PATIENCE_S, "what the BACKUP serves is counted")
+    pair.wait_counted(before + 5)
     killed |= dead | {"backup": backup, "sticking": sticking, "traffic": going_on.enter_context(Traffic(client, pair.door, 0.2))}
 
 
