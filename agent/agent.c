@@ -82,6 +82,7 @@ int agent_new(struct config *config, char **config_files, int fixed_log_level, s
 	if (r < 0)
 		return r;
 	agent->instance_settings.before_reload = agent_read_counters;
+	agent->instance_settings.after_reload = agent_read_counters;
 	agent->instance_settings.after_start = agent_advertise_vips;
 	agent->instance_settings.userdata = agent;
 	r = begin(agent, err);

@@ -33,7 +33,7 @@ int agent_open_keepalived(struct agent *agent, struct error *err);
 
 /* agent_events.c. "userdata" is the struct agent. */
 void agent_on_haproxy_event(void *userdata, const struct supervisor_report *report);
-/* The last look at a worker's counters before it is replaced. */
+/* A look at the workers' counters, right before one is replaced and right after. */
 void agent_read_counters(void *userdata, const char *lb_id, const char *stats_socket, const char *master_socket);
 /* Announce the VIPs of a load balancer's HAProxy configuration, of a listener of UDP or SCTP. */
 void agent_advertise_vips(void *userdata, const char *lb_id, const char *text, size_t length);

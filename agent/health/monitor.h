@@ -7,7 +7,7 @@
  *
  * A thread of its own, because asking is blocking (2 s for a HAProxy that hangs) and must delay
  * neither supervision nor requests. Snapshots are also taken on demand, for status requests and
- * right before a reload, so that no count is lost.
+ * right before a reload and right after, so that no count is lost.
  */
 
 #include <stdbool.h>

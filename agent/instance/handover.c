@@ -9,6 +9,7 @@
 #include "agent/base/namespace.h"
 #include "agent/base/process.h"
 #include "agent/base/text.h"
+#include "agent/haproxy/leaving.h"
 #include "agent/haproxy/state.h"
 #include "agent/haproxy/trial.h"
 
@@ -23,6 +24,7 @@ enum {
 	CONFIRM_POLL_MS = 10,
 	CONFIRM_ASK_MS = 1000,
 	MASTER_BUSY_MS = 15000, /* a master that executes itself anew does not answer meanwhile */
+	LEAVE_MS = 1000,	/* a worker that is told to go stops listening at once */
 };
 
 /* What the master said before the change. */
@@ -226,10 +228,34 @@ int instance_try_addresses(struct instance *instance, const char *wanted, size_t
 	return trial.ran ? r : 0;
 }
 
+/* Counters up to the last connection of the worker that was replaced. Without it those of some milliseconds are not counted. */
+static struct leaving_worker *keep_worker(struct instance *instance)
+{
+	_cleanup_error_ struct error problem = ERROR_INIT;
+	struct leaving_worker *worker = NULL;
+
+	if (instance->settings->after_reload && leaving_worker_keep(instance->stats_socket, &worker, &problem) < 0)
+		log_lb(LOG_WARNING, instance->id, "connections during this reload may not be counted: %s",
+			error_message(&problem));
+	return worker;
+}
+
+static void count_last_connections(struct instance *instance, struct leaving_worker *worker)
+{
+	const struct instance_settings *settings = instance->settings;
+	int r = leaving_worker_wait(worker, LEAVE_MS);
+
+	if (r < 0)
+		log_lb(LOG_WARNING, instance->id, "connections during this reload may not be counted: the old worker: %s",
+			strerror(-r));
+	settings->after_reload(settings->userdata, instance->id, instance->stats_socket, instance->master_socket);
+}
+
 int instance_reload_haproxy(struct instance *instance, const char *wanted, size_t wanted_length, struct error *err)
 {
 	const struct instance_settings *settings = instance->settings;
 	const struct supervisor_operations *operations = instance->unit->supervisor->operations;
+	_cleanup_(leaving_worker_releasep) struct leaving_worker *leaving = NULL;
 	_cleanup_saved_tables_ struct saved_tables tables = SAVED_TABLES_INIT;
 	struct runtime_processes processes = {0};
 	struct before before = {0};
@@ -256,6 +282,7 @@ int instance_reload_haproxy(struct instance *instance, const char *wanted, size_
 	before.failed_reloads = processes.failed_reloads;
 	runtime_processes_done(&processes);
 
+	leaving = keep_worker(instance);
 	instance_save_tables(instance, &tables);
 	r = operations->reload(instance->unit, err);
 	if (r == 0)
@@ -265,5 +292,7 @@ int instance_reload_haproxy(struct instance *instance, const char *wanted, size_
 		return r;
 	instance_restore_tables(instance, &tables);
 	instance_tell_started(instance, wanted, wanted_length);
+	if (leaving)
+		count_last_connections(instance, leaving);
 	return 0;
 }

@@ -56,8 +56,10 @@ struct instance_settings {
 	const struct template *lvs_template;
 	struct keepalived *keepalived; /* NULL: no listeners of UDP and SCTP */
 	struct supervisor *supervisor;
-	/* Called right before a worker is replaced, to read its counters a last time. May be NULL. */
+	/* Called right before a worker is replaced, and when it takes no more connections but is still there to be asked for its
+	 * counters. May be NULL. */
 	void (*before_reload)(void *userdata, const char *lb_id, const char *stats_socket, const char *master_socket);
+	void (*after_reload)(void *userdata, const char *lb_id, const char *stats_socket, const char *master_socket);
 	/* Called when HAProxy serves a configuration, after a start or a reload. May be NULL. */
 	void (*after_start)(void *userdata, const char *lb_id, const char *config, size_t length);
 	void *userdata;

@@ -321,6 +321,30 @@ def test_deltas_add_up(make_agent, origins, controllers):
     assert counted("ereq") == 0
 
 
+def test_requests_during_reloads_are_counted(make_agent, origins, controllers):
+    """Those, too, that the old worker takes after it has been asked for the last time before it is replaced, and ends before
+    anybody asks it again."""
+    controller, = controllers()
+    agent = make_agent(health_manager=settings([controller])).start()
+    lb_id, port, origin = new_id(), free_port(), origins("a")
+
+    def change(number):
+        return agent.apply(lb_id, document(listener(port, pool([member(origin.port)]), timeout_client_data=50000 + number)))
+    change(0)
+    listener_id, _, _ = ids(agent, lb_id)
+    with Load(port) as load:
+        for number in range(1, 5):
+            assert change(number)["apply"]["action"] == "reload"
+            load.wait_more(5)
+    assert not load.failures
+    made = len(load.succeeded)
+
+    def counted():
+        return total([m for _, m in controller.messages], listener_id, "totconns")
+    controller.wait(len(controller.messages) + 3)
+    assert counted() == made
+
+
 def test_restart_of_haproxy_counts_on(make_agent, origins, controllers):
     controller, = controllers()
     agent = make_agent(health_manager=settings([controller])).start()
