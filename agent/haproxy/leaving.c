@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/haproxy/leaving.h"
 
+#include <errno.h>
 #include <poll.h>
-#include <string.h>
+#include <stdlib.h>
 
 #include "agent/base/process.h"
 #include "agent/base/text.h"
@@ -48,6 +49,7 @@ int leaving_worker_wait(struct leaving_worker *worker, int timeout_ms)
 
 	for (;;) {
 		_cleanup_stats_ struct stats_table frontends = {0};
+		_cleanup_text_ struct text csv = TEXT_INIT;
 		_cleanup_free_ char *reply = NULL;
 		int64_t left = deadline - process_now_ms();
 		int r;
@@ -55,8 +57,10 @@ int leaving_worker_wait(struct leaving_worker *worker, int timeout_ms)
 		if (left <= 0)
 			return -ETIMEDOUT;
 		r = runtime_session_command(worker->session, "show stat -1 1 -1", (int)left, &reply, NULL);
-		if (r == 0)
-			r = stats_parse(reply, strlen(reply), &frontends, NULL);
+		if (r < 0)
+			return r;
+		text_printf(&csv, "%s\n", reply); /* the session trims the end of the last row */
+		r = csv.failed ? -ENOMEM : stats_parse(csv.data, csv.length, &frontends, NULL);
 		if (r < 0 || !listens(&frontends))
 			return r;
 		poll(NULL, 0, ASK_AGAIN_MS);

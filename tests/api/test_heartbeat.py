@@ -343,6 +343,7 @@ def test_requests_during_reloads_are_counted(make_agent, origins, controllers):
         return total([m for _, m in controller.messages], listener_id, "totconns")
     controller.wait(len(controller.messages) + 3)
     assert counted() == made
+    assert "may not be counted" not in agent.log
 
 
 def test_restart_of_haproxy_counts_on(make_agent, origins, controllers):

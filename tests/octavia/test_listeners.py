@@ -154,7 +154,7 @@ def test_monitors(shop, client, farm, kind):
         if server.server is None:
             server.start()
     shop.wait_online()
-    assert set(client.servers(shop.url(port, scheme=scheme), 4)) == {"a", "b"}
+    wait_for(lambda: set(client.servers(shop.url(port, scheme=scheme), 4)) == {"a", "b"}, PATIENCE_S, "both serve again")
 
 
 @feature("member added, changed and removed")
