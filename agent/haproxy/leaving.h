@@ -6,7 +6,7 @@
  *
  * It goes on to take connections until the new one serves, and ends with the last of them: at once, where all are short. What
  * it counted since it was last asked would be lost. It does not end before the connections to its CLI are closed, so one of
- * them, opened before the reload, keeps it (seen with 2.6; the master's connections to its workers do not).
+ * them, opened before the reload, keeps it (seen with 2.6.12 and 3.2.0; those of the master to its workers do not).
  */
 
 #include "agent/base/error.h"
